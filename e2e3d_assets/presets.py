@@ -1,0 +1,78 @@
+"""low / medium / high: every number that quality means, in one table.
+
+What belongs here: the three columns, and the merge with a run's own overrides. What an option means is said beside
+the option in :mod:`e2e3d_assets.reconstruction.options`, whose defaults are the medium column.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from .reconstruction.options import (
+    DenseCloudOptions,
+    DepthMapsOptions,
+    FeaturesOptions,
+    MatchesOptions,
+    MeshOptions,
+    ModelFilesOptions,
+    PhotosOptions,
+    ReportOptions,
+    SparseModelOptions,
+    TexturedMeshOptions,
+    UndistortedPhotosOptions,
+    ViewerOptions,
+)
+
+Quality: TypeAlias = Literal["low", "medium", "high"]
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
+
+
+class Options(BaseModel):
+    """All stages' options of one run; a field is named like the asset that it belongs to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    photos: PhotosOptions = PhotosOptions()
+    features: FeaturesOptions = FeaturesOptions()
+    matches: MatchesOptions = MatchesOptions()
+    sparse_model: SparseModelOptions = SparseModelOptions()
+    undistorted_photos: UndistortedPhotosOptions = UndistortedPhotosOptions()
+    depth_maps: DepthMapsOptions = DepthMapsOptions()
+    dense_cloud: DenseCloudOptions = DenseCloudOptions()
+    mesh: MeshOptions = MeshOptions()
+    textured_mesh: TexturedMeshOptions = TexturedMeshOptions()
+    model_files: ModelFilesOptions = ModelFilesOptions()
+    viewer: ViewerOptions = ViewerOptions()
+    report: ReportOptions = ReportOptions()
+
+
+TABLE: dict[tuple[str, str], tuple[Any, Any, Any]] = {
+    # stage, option:                           low,     medium,  high
+    ("features", "max_photo_size"): (1600, 3200, 4800),
+    ("features", "max_features"): (4096, 8192, 16384),
+    ("undistorted_photos", "max_photo_size"): (1600, 3200, 4800),
+    ("depth_maps", "max_photo_size"): (1000, 1600, 2400),
+    ("mesh", "max_faces"): (100_000, 300_000, 1_000_000),
+    ("textured_mesh", "max_texture_size"): (4096, 8192, 16384),
+    ("viewer", "max_points"): (150_000, 300_000, 600_000),
+}
+
+
+def options_for(quality: Quality, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Options:
+    """The options of a run: a preset's column, with single values replaced.
+
+    Args:
+        quality: the preset.
+        overrides: ``{stage: {option: value}}``, for example ``{"mesh": {"max_faces": 50_000}}``.
+
+    Raises:
+        pydantic.ValidationError: naming each unknown stage, unknown option or impossible value.
+    """
+    column = QUALITIES.index(quality)
+    merged: dict[str, dict[str, Any]] = {}
+    for (stage, option), values in TABLE.items():
+        merged.setdefault(stage, {})[option] = values[column]
+    for stage, values in (overrides or {}).items():
+        merged.setdefault(stage, {}).update(values)
+    return Options.model_validate(merged)

@@ -1,0 +1,64 @@
+"""Calls into pycolmap that can be cancelled, and the one place that says how many threads native code may use."""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import pycolmap
+
+from .errors import Cancelled
+from .monitor import Monitor
+
+Result = TypeVar("Result")
+_POLL_SECONDS = 0.1
+
+
+def thread_count() -> int:
+    """Threads that native code may use: the CPUs this process may run on, within its cgroup's quota.
+
+    ``OMP_NUM_THREADS`` wins where it is set: OpenMP, OpenCV, numba and BLAS follow the same variable.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, min(cpus, _cgroup_cpus()))
+
+
+def _cgroup_cpus() -> int:
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):
+        return 1 << 16
+
+
+def run_cancellable(call: Callable[[pycolmap.CancellationToken], Result], monitor: Monitor) -> Result:
+    """Run ``call(token)`` off this thread, passing the monitor's cancellation on to the native code.
+
+    Raises:
+        Cancelled: after the native call has returned, if the monitor was cancelled.
+    """
+    token = pycolmap.CancellationToken()
+    outcome: list[Result] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(call(token))
+        except BaseException as error:  # handed to the caller's thread below
+            failure.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_POLL_SECONDS)
+        if monitor.cancelled.is_set():
+            token.cancel()
+    if monitor.cancelled.is_set():
+        raise Cancelled
+    if failure:
+        raise failure[0]
+    return outcome[0]

@@ -1,0 +1,91 @@
+"""Every stage's options, with the defaults of medium quality. No heavy import: the orchestrator reads these classes.
+
+What low and high change is in :mod:`e2e3d_assets.presets`. An unknown or impossible value is refused by its name.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class StageOptions(BaseModel):
+    """Options of one stage: immutable, and strict about names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PhotosOptions(StageOptions):
+    """Which files count as usable photos."""
+
+    min_photos: int = Field(3, ge=2, description="Fewer usable photos than this cannot give a model.")
+    min_size: int = Field(200, ge=16, description="Shortest allowed shorter side, pixels.")
+    max_pixels: int = Field(250_000_000, ge=1_000_000, description="Largest photo that is decoded, pixels.")
+
+
+class FeaturesOptions(StageOptions):
+    """SIFT key points (Lowe 2004)."""
+
+    max_photo_size: int = Field(3200, ge=256, description="Longer side at which key points are looked for, pixels.")
+    max_features: int = Field(8192, ge=256, description="Most key points kept per photo.")
+
+
+class MatchesOptions(StageOptions):
+    """Which pairs of photos are compared."""
+
+    pairing: Literal["auto", "exhaustive", "sequential", "spatial", "retrieval"] = Field(
+        "auto", description="auto: every pair of a small set, else by sequence, GPS or appearance."
+    )
+    exhaustive_up_to: int = Field(80, ge=2, description="auto compares every pair up to this many photos.")
+    neighbours: int = Field(20, ge=2, description="Neighbours of each photo where not every pair is compared.")
+
+
+class SparseModelOptions(StageOptions):
+    """Camera poses and 3D points."""
+
+    mapper: Literal["incremental", "global"] = Field("incremental", description="COLMAP's or GLOMAP's way to build.")
+    refine_principal_point: Literal["auto", "yes", "no"] = Field(
+        "auto", description="auto: where the network of views is strong enough."
+    )
+    seed: int = Field(0, ge=0, description="Equal seeds and photos give equal models.")
+
+
+class UndistortedPhotosOptions(StageOptions):
+    """Pinhole photos for all that follows."""
+
+    max_photo_size: int = Field(3200, ge=256, description="Longer side of the undistorted photos, pixels.")
+
+
+class DepthMapsOptions(StageOptions):
+    """PatchMatch multi-view stereo."""
+
+    max_photo_size: int = Field(1600, ge=128, description="Longer side of the depth maps, pixels.")
+
+
+class DenseCloudOptions(StageOptions):
+    """Fusion of depth maps into one oriented, coloured cloud."""
+
+
+class MeshOptions(StageOptions):
+    """Surface from the dense cloud."""
+
+    max_faces: int = Field(300_000, ge=1000, description="Triangles after simplification, at most.")
+
+
+class TexturedMeshOptions(StageOptions):
+    """UV atlas and colour from the photos."""
+
+    max_texture_size: int = Field(8192, ge=256, description="Side of an atlas page at most, pixels.")
+
+
+class ModelFilesOptions(StageOptions):
+    """Delivered formats."""
+
+
+class ViewerOptions(StageOptions):
+    """The self-contained web page."""
+
+    max_points: int = Field(300_000, ge=1000, description="Points of the dense cloud shown, at most.")
+
+
+class ReportOptions(StageOptions):
+    """The quality report."""
