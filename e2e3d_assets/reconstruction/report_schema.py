@@ -1,0 +1,161 @@
+"""The shape of ``report.json``, versioned, and of what the orchestrator knows about a run. No heavy import.
+
+What belongs here: pydantic models and their JSON schema. What does not: gathering the values (:mod:`.report`).
+
+``python -m e2e3d_assets.reconstruction.report_schema`` prints the JSON schema. A reader of ``report.json`` looks at
+``schema_version`` first: the major number changes when a field is removed or means something else, the minor one when
+a field is added.
+"""
+
+import json
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
+
+SCHEMA_VERSION = "1.0"
+
+PhotoFate = Literal["registered", "not_registered", "rejected"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class StageRecord(_Record):
+    """What one stage cost, with which options it ran and what it said of its product."""
+
+    stage: str = Field(description="Name of the asset, for example `depth_maps`.")
+    wall_seconds: NonNegativeFloat = Field(description="Time from start to end, seconds.")
+    cpu_seconds: NonNegativeFloat = Field(description="Processor time of all threads and child processes, seconds.")
+    peak_memory_bytes: NonNegativeInt = Field(description="Largest resident memory of the process meanwhile, bytes.")
+    figures: dict[str, int | float | str | bool] = Field(
+        default_factory=dict, description="The stage's own figures; the unit is in the name."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Every option of the stage, by name.")
+
+
+class RunRecord(_Record):
+    """What the orchestrator knows about a run when the report is made; the report stage itself is not in ``stages``."""
+
+    image_set: str = Field(description="Name of the image set.")
+    quality: str = Field(description="Preset: low, medium or high.")
+    started: datetime = Field(description="When the run began.")
+    run_id: str = Field(description="The orchestrator's name of the run.")
+    overrides: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Preset values that this run replaced, by stage and option."
+    )
+    stages: list[StageRecord] = Field(default_factory=list, description="In the order of the pipeline.")
+
+
+class PhotoRecord(_Record):
+    """One given photo and what became of it."""
+
+    name: str = Field(description="File name as the user gave it.")
+    image: str | None = Field(description="Name in `photos/images` and in the COLMAP model; null if rejected.")
+    fate: PhotoFate = Field(description="registered: has a place in the model; rejected: was not used at all.")
+    reason: str = Field("", description="Why it was rejected or could not be placed; empty if registered.")
+    width: NonNegativeInt | None = Field(None, description="Pixels, upright.")
+    height: NonNegativeInt | None = Field(None, description="Pixels, upright.")
+    camera: str | None = Field(None, description="Make and model by EXIF.")
+    sharpness: float | None = Field(None, description="Larger is sharper; compare within one set only.")
+    matched_photos: NonNegativeInt | None = Field(None, description="Photos that verified matches join it to.")
+    points: NonNegativeInt | None = Field(None, description="Sparse points that it sees.")
+    mean_reprojection_error_px: NonNegativeFloat | None = Field(None, description="Of those points, pixels.")
+    position: tuple[float, float, float] | None = Field(None, description="Camera centre, world frame.")
+
+
+class PhotosSummary(_Record):
+    """Counts of photos, and each photo."""
+
+    given: NonNegativeInt
+    accepted: NonNegativeInt = Field(description="Decoded, large enough and no duplicate.")
+    registered: NonNegativeInt = Field(description="Placed in the largest model.")
+    items: list[PhotoRecord]
+
+
+class SparseSummary(_Record):
+    """Cameras and sparse points of the largest model."""
+
+    models: NonNegativeInt = Field(description="Separate models found; more than one means the photos fall apart.")
+    registered_photos: NonNegativeInt
+    points: NonNegativeInt
+    observations: NonNegativeInt
+    mean_reprojection_error_px: NonNegativeFloat
+    mean_track_length: NonNegativeFloat = Field(description="Photos that see a point, on average.")
+    scale: Literal["metres", "arbitrary"] = Field(description="Whether lengths in the files are metres.")
+
+
+class DenseSummary(_Record):
+    """The dense cloud."""
+
+    points: NonNegativeInt
+
+
+class MeshSummary(_Record):
+    """The delivered triangle mesh, equal corners counted once."""
+
+    vertices: NonNegativeInt
+    faces: NonNegativeInt
+    components: NonNegativeInt
+    watertight: bool = Field(description="Every edge has exactly two faces.")
+    boundary_edges: NonNegativeInt = Field(description="Edges with one face only: the rims of holes.")
+    non_manifold_edges: NonNegativeInt = Field(description="Edges with more than two faces.")
+    extent: tuple[float, float, float] = Field(description="Size along the world's axes, in the model's unit.")
+
+
+class TextureSummary(_Record):
+    """The texture atlas."""
+
+    pages: NonNegativeInt
+    width: NonNegativeInt = Field(description="Of the largest page, pixels.")
+    height: NonNegativeInt = Field(description="Of the largest page, pixels.")
+    coverage: float | None = Field(
+        description="Share of the surface, by area, that takes its colour from a photo; null if not known.", ge=0, le=1
+    )
+
+
+class DeliveredFile(_Record):
+    """One file among the delivered ones."""
+
+    path: str
+    bytes: NonNegativeInt
+
+
+class QualityWarning(_Record):
+    """One thing that a person should know before trusting the model."""
+
+    code: str = Field(description="Stable name for programs.")
+    severity: Literal["note", "warning", "serious"]
+    message: str = Field(description="What is the matter, in plain words.")
+    advice: str = Field("", description="What to do about it.")
+
+
+class Report(_Record):
+    """``report.json``: everything that an engineer needs to trust or to reject a model."""
+
+    schema_version: str = Field(SCHEMA_VERSION, pattern=r"^\d+\.\d+$")
+    image_set: str
+    quality: str
+    run_id: str
+    started: datetime
+    finished: datetime
+    overrides: dict[str, dict[str, Any]]
+    warnings: list[QualityWarning]
+    photos: PhotosSummary
+    sparse: SparseSummary
+    dense: DenseSummary
+    mesh: MeshSummary
+    texture: TextureSummary
+    files: list[DeliveredFile]
+    stages: list[StageRecord]
+    versions: dict[str, str]
+
+
+def json_schema() -> str:
+    """The JSON schema of ``report.json``, as indented text."""
+    return json.dumps(Report.model_json_schema(), indent=2)
+
+
+if __name__ == "__main__":
+    print(json_schema())
