@@ -49,6 +49,7 @@ class Options(BaseModel):
 
 TABLE: dict[tuple[str, str], tuple[Any, Any, Any]] = {
     # stage, option:                           low,     medium,  high
+    ("photos", "max_video_frames"): (80, 150, 300),
     ("features", "max_photo_size"): (1600, 3200, 4800),
     ("features", "max_features"): (4096, 8192, 16384),
     ("undistorted_photos", "max_photo_size"): (1600, 3200, 4800),

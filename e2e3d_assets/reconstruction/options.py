@@ -20,6 +20,10 @@ class PhotosOptions(StageOptions):
     min_photos: int = Field(3, ge=2, description="Fewer usable photos than this cannot give a model.")
     min_size: int = Field(200, ge=16, description="Shortest allowed shorter side, pixels.")
     max_pixels: int = Field(250_000_000, ge=1_000_000, description="Largest photo that is decoded, pixels.")
+    max_video_frames: int = Field(150, ge=3, description="Most frames taken from a video.")
+    video_step: float = Field(
+        0.12, gt=0.0, le=0.5, description="How far the view moves between two frames taken, in widths of the picture."
+    )
 
 
 class FeaturesOptions(StageOptions):

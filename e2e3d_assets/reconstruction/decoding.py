@@ -1,0 +1,154 @@
+"""Any photo file to upright 8-bit sRGB pixels, with its size checked before anything is decoded.
+
+What belongs here: file formats, colour modes and profiles, orientation. What does not: what a photo is judged by.
+"""
+
+import io
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+from PIL import ExifTags, Image, ImageCms, ImageOps
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF")
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".hif", ".avif")
+)
+JPEG_QUALITY = 95
+_KEPT_TAGS = (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.DateTime)
+_KEPT_EXIF_TAGS = (
+    ExifTags.Base.FocalLength,
+    ExifTags.Base.FocalLengthIn35mmFilm,
+    ExifTags.Base.LensModel,
+    ExifTags.Base.DateTimeOriginal,
+    ExifTags.Base.SubsecTimeOriginal,
+    ExifTags.Base.ExposureTime,
+    ExifTags.Base.FNumber,
+    ExifTags.Base.ISOSpeedRatings,
+)
+
+pillow_heif.register_heif_opener()
+Image.MAX_IMAGE_PIXELS = None  # open_photo() has its own limit, set by the caller and checked on the header
+
+
+class UnusablePhoto(Exception):
+    """This file cannot be one of the photos; the message is the reason, for people."""
+
+
+def open_photo(path: Path, min_size: int, max_pixels: int) -> Image.Image:
+    """Read the header of a photo; no pixel is decoded.
+
+    Args:
+        path: the file.
+        min_size: shortest allowed shorter side, pixels.
+        max_pixels: most allowed pixels.
+
+    Raises:
+        UnusablePhoto: not a photo, too small or too large.
+    """
+    if path.stat().st_size == 0:
+        raise UnusablePhoto("the file is empty")
+    try:
+        photo = Image.open(path, formats=FORMATS)
+    except Exception as error:  # Pillow's readers raise many types on broken headers
+        raise UnusablePhoto("it is not a photo, or its header is broken") from error
+    width, height = photo.size
+    if width * height > max_pixels:
+        photo.close()
+        raise UnusablePhoto(f"{width} x {height} pixels are more than the allowed {max_pixels / 1e6:.0f} megapixels")
+    if min(width, height) < min_size:
+        photo.close()
+        raise UnusablePhoto(f"{width} x {height} pixels are too few: the shorter side must have {min_size}")
+    return photo
+
+
+def is_plain_jpeg(photo: Image.Image) -> bool:
+    """Whether the file's bytes can be kept: an upright three-channel sRGB JPEG."""
+    upright = photo.getexif().get(ExifTags.Base.Orientation, 1) in (0, 1)
+    return photo.format in ("JPEG", "MPO") and photo.mode == "RGB" and upright and _profile_is_srgb(photo)
+
+
+def to_upright_srgb(photo: Image.Image) -> Image.Image:
+    """Decode to upright 8-bit sRGB; transparent pixels become black.
+
+    Raises:
+        UnusablePhoto: the file is cut off or broken, or its colours cannot be understood.
+    """
+    try:
+        photo.load()
+        upright = ImageOps.exif_transpose(photo)
+        return _to_srgb(upright, photo.info.get("icc_profile"))
+    except UnusablePhoto:
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and their own
+        raise UnusablePhoto(f"it is cut off or broken ({_first_line(error)})") from error
+
+
+def decode_reduced(photo: Image.Image, long_side: int) -> Image.Image:
+    """Decode a JPEG wholly, but to a reduced size not below ``long_side``: much faster, and still finds cut-off files.
+
+    Raises:
+        UnusablePhoto: the file is cut off or broken.
+    """
+    try:
+        photo.draft("RGB", (long_side, long_side))
+        photo.load()
+        return photo
+    except Exception as error:
+        raise UnusablePhoto(f"it is cut off or broken ({_first_line(error)})") from error
+
+
+def kept_exif(original: Image.Exif) -> bytes:
+    """The part of a photo's EXIF that is worth keeping once its pixels are upright sRGB."""
+    exif = Image.Exif()
+    with suppress(Exception):  # a broken EXIF is dropped, not the photo
+        for tag in _KEPT_TAGS:
+            if tag in original:
+                exif[tag] = original[tag]
+        details = original.get_ifd(ExifTags.IFD.Exif)
+        exif.get_ifd(ExifTags.IFD.Exif).update({tag: details[tag] for tag in _KEPT_EXIF_TAGS if tag in details})
+        exif.get_ifd(ExifTags.IFD.GPSInfo).update(original.get_ifd(ExifTags.IFD.GPSInfo))
+        return exif.tobytes()
+    return Image.Exif().tobytes()
+
+
+def _to_srgb(photo: Image.Image, profile: bytes | None) -> Image.Image:
+    if photo.mode.startswith("I;16") or photo.mode == "I":
+        values = np.asarray(photo).astype(np.float32)
+        return Image.fromarray(np.clip(values / 257.0, 0, 255).round().astype(np.uint8)).convert("RGB")
+    if photo.mode == "F":
+        raise UnusablePhoto("floating-point pixels have no defined colour: export it as 8 or 16 bit")
+    if photo.mode in ("PA", "LA") or (photo.mode == "P" and "transparency" in photo.info):
+        photo = photo.convert("RGBA")
+    elif photo.mode in ("P", "1"):
+        photo = photo.convert("RGB")
+    alpha = photo.getchannel("A") if photo.mode == "RGBA" else None
+    if profile and not _is_srgb(profile):
+        photo = _apply_profile(photo.convert("RGB") if alpha is not None else photo, profile)
+    rgb = photo.convert("RGB")
+    return Image.composite(rgb, Image.new("RGB", rgb.size), alpha) if alpha is not None else rgb
+
+
+def _apply_profile(photo: Image.Image, profile: bytes) -> Image.Image:
+    with suppress(ImageCms.PyCMSError, OSError, ValueError):  # a broken or foreign profile is ignored, as viewers do
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(photo, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        return converted if converted is not None else photo
+    return photo
+
+
+def _profile_is_srgb(photo: Image.Image) -> bool:
+    profile = photo.info.get("icc_profile")
+    return not profile or _is_srgb(profile)
+
+
+def _is_srgb(profile: bytes) -> bool:
+    with suppress(ImageCms.PyCMSError, OSError, ValueError):
+        described = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+        return "srgb" in described.lower()
+    return False
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

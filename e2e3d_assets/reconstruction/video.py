@@ -1,0 +1,143 @@
+"""A video's frames as photos: chosen by what they show and how sharp they are, not by the clock.
+
+What belongs here: choosing and writing frames. A new frame is due when the picture has moved on by a share of its
+width since the last one (so that neighbours overlap, and a camera at rest gives one frame); among the frames around
+that moment the sharpest is taken.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BadInput
+from .monitor import Monitor
+from .sharpness import sharpness_of
+
+SUFFIXES = frozenset((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"))
+_FLOW_WIDTH = 320
+_SEARCH_SHARE = 0.4  # of a step: how far back the sharpest frame may lie
+_MAX_TRACKED = 300
+_LOOKED_AT_PER_SECOND = 10.0
+_MIN_SURVIVING_SHARE = 0.3
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class _Seen:
+    index: int
+    moved: float
+    sharpness: float
+
+
+def extract_frames(
+    video: Path, out: Path, given_name: str, step: float, max_frames: int, monitor: Monitor
+) -> list[tuple[Path, str]]:
+    """Write the chosen frames of a video as JPEG files.
+
+    Args:
+        video: the file.
+        out: an existing directory.
+        given_name: the video's name as the user knows it.
+        step: share of the picture's width that the view moves between two chosen frames.
+        max_frames: most frames; if more are due, the step is widened evenly.
+
+    Returns:
+        (file, ``video#frame-number``) of each frame, in time order.
+
+    Raises:
+        BadInput: the video cannot be read.
+    """
+    seen = _look_through(video, given_name, monitor)
+    chosen = choose_frames([frame.moved for frame in seen], [frame.sharpness for frame in seen], step, max_frames)
+    return _write_frames(video, out, given_name, [seen[position].index for position in chosen], monitor)
+
+
+def choose_frames(moved: list[float], sharpness: list[float], step: float, max_frames: int) -> list[int]:
+    """Positions of the frames to keep, ascending.
+
+    Args:
+        moved: for each frame how far the view moved since the frame before it, in picture widths.
+        sharpness: of each frame.
+        step: wanted distance between two kept frames.
+        max_frames: most frames kept.
+    """
+    if not moved:
+        return []
+    travelled = np.cumsum(moved)
+    step = max(step, float(travelled[-1]) / max(1, max_frames - 1))
+    chosen: list[int] = []
+    for due in np.arange(travelled[0], travelled[-1] + 1e-9, step):
+        near = np.flatnonzero(np.abs(travelled - due) <= _SEARCH_SHARE * step)
+        near = near if near.size else np.array([int(np.argmin(np.abs(travelled - due)))])
+        best = int(near[np.argmax(np.asarray(sharpness)[near])])
+        if not chosen or best > chosen[-1]:
+            chosen.append(best)
+    return chosen[:max_frames]
+
+
+def _look_through(video: Path, given_name: str, monitor: Monitor) -> list[_Seen]:
+    reader = _open(video, given_name)
+    total = max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT)))
+    every = max(1, round((reader.get(cv2.CAP_PROP_FPS) or 30.0) / _LOOKED_AT_PER_SECOND))
+    seen: list[_Seen] = []
+    before: NDArray[np.uint8] | None = None
+    index = 0
+    while reader.grab():
+        if index % every == 0:
+            readable, frame = reader.retrieve()
+            if readable:
+                grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+                small = cv2.resize(grey, (_FLOW_WIDTH, max(16, _FLOW_WIDTH * grey.shape[0] // grey.shape[1])))
+                moved = 0.0 if before is None else _movement(before, small)
+                seen.append(_Seen(index, moved, sharpness_of(grey)))
+                before = small
+                monitor.progress(min(index, total), total, "looking through the video")
+        index += 1
+    reader.release()
+    if not seen:
+        raise BadInput("The video holds no readable frame", "Upload it as MP4 with H.264, or photos", [given_name])
+    return seen
+
+
+def _movement(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+    """Median movement of tracked corners between two frames, in picture widths."""
+    corners = cv2.goodFeaturesToTrack(before, _MAX_TRACKED, 0.01, 5)
+    if corners is None:
+        return 0.0
+    tracked, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.empty_like(corners))
+    kept = found.ravel() == 1
+    if kept.mean() < _MIN_SURVIVING_SHARE:
+        return 1.0  # a cut, or too fast to follow: wholly new
+    return float(np.median(np.linalg.norm((tracked - corners)[kept].reshape(-1, 2), axis=1))) / before.shape[1]
+
+
+def _write_frames(
+    video: Path, out: Path, given_name: str, wanted: list[int], monitor: Monitor
+) -> list[tuple[Path, str]]:
+    reader = _open(video, given_name)
+    files: list[tuple[Path, str]] = []
+    index = 0
+    for number in wanted:
+        while index < number and reader.grab():
+            index += 1
+        readable, frame = reader.read()
+        index += 1
+        if not readable:
+            break
+        file = out / f"frame_{number:06d}.jpg"
+        if not cv2.imwrite(str(file), frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+            raise OSError(f"cannot write {file.name}")
+        files.append((file, f"{given_name}#frame_{number:06d}.jpg"))
+        monitor.progress(len(files), len(wanted), "taking frames from the video")
+    reader.release()
+    return files
+
+
+def _open(video: Path, given_name: str) -> cv2.VideoCapture:
+    reader = cv2.VideoCapture(str(video))
+    if not reader.isOpened():
+        raise BadInput("The video cannot be read", "Upload it as MP4 with H.264, or photos", [given_name])
+    return reader
