@@ -13,6 +13,8 @@ from .monitor import Monitor
 Result = TypeVar("Result")
 _POLL_SECONDS = 0.1
 
+pycolmap.logging.minloglevel = pycolmap.logging.ERROR  # stages tell through their monitor alone
+
 
 def thread_count() -> int:
     """Threads that native code may use: the CPUs this process may run on, within its cgroup's quota.

@@ -31,6 +31,7 @@ class FeaturesOptions(StageOptions):
 
     max_photo_size: int = Field(3200, ge=256, description="Longer side at which key points are looked for, pixels.")
     max_features: int = Field(8192, ge=256, description="Most key points kept per photo.")
+    poor_below: int = Field(500, ge=0, description="A photo with fewer key points than this is reported as poor.")
 
 
 class MatchesOptions(StageOptions):

@@ -1,0 +1,179 @@
+"""Stage ``features``: SIFT key points of every photo, and one camera for all photos that one camera took.
+
+What belongs here: camera groups and their focal priors, and the extraction. Comparing photos is in
+:mod:`~e2e3d_assets.reconstruction.matching`.
+"""
+
+import json
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from PIL import Image, ImageDraw
+from pydantic import BaseModel, ConfigDict
+
+from .colmap_database import DATABASE, count_rows, polled_progress
+from .monitor import Figures, Monitor
+from .native import run_cancellable, thread_count
+from .options import FeaturesOptions
+from .photo_set import PhotoRecord, PhotoSet
+from .photos import IMAGES
+from .preview import contact_sheet, save_preview
+
+FEATURES_FILE = "features.json"
+_PREVIEW_PHOTOS = 6
+_PREVIEW_POINTS = 600
+
+
+class CameraGroup(BaseModel):
+    """Photos that share one camera's parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    camera: str
+    photos: list[str]
+    width: int
+    height: int
+    focal_prior_px: float | None
+    camera_id: int
+
+
+class FeaturesDocument(BaseModel):
+    """``features.json``: camera groups, and how many key points each photo has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cameras: list[CameraGroup]
+    key_points: dict[str, int]
+    poor_photos: list[str]
+
+    @classmethod
+    def load(cls, directory: Path) -> "FeaturesDocument":
+        """Read ``features.json`` of a directory."""
+        return cls.model_validate(json.loads((directory / FEATURES_FILE).read_text(encoding="utf-8")))
+
+
+def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor: Monitor) -> Figures:
+    """Find key points (Lowe, "Distinctive image features from scale-invariant keypoints", 2004).
+
+    Args:
+        photos: output of stage photos.
+        out: gets ``database.db`` (COLMAP: cameras, images, key points, descriptors, GPS pose priors), ``features.json``
+            and ``preview.jpg``.
+        options: how many key points, at which photo size.
+        monitor: progress per photo.
+    """
+    records = PhotoSet.load(photos).accepted
+    database = out / DATABASE
+    groups = group_by_camera(records)
+    pycolmap.Database.open(database).close()
+    for group in groups:
+        monitor.check()
+        _import_group(photos / IMAGES, database, group)
+    with polled_progress(database, "descriptors", len(records), "key points", monitor):
+        _extract(photos / IMAGES, database, [str(record.name) for record in records], options, monitor)
+    document = _document(database, groups, options)
+    (out / FEATURES_FILE).write_text(document.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    _draw_preview(photos / IMAGES, database, records, out)
+    counts = list(document.key_points.values())
+    return {
+        "photos": len(records),
+        "camera_groups": len(groups),
+        "camera_groups_with_focal_prior": sum(group.focal_prior_px is not None for group in document.cameras),
+        "median_key_points": int(np.median(counts)),
+        "fewest_key_points": min(counts),
+        "photos_poor_in_key_points": len(document.poor_photos),
+        "gps_priors": count_rows(database, "pose_priors"),
+    }
+
+
+def group_by_camera(records: Sequence[PhotoRecord]) -> list[list[PhotoRecord]]:
+    """Photos that may share intrinsics: same body, lens, focal length and photo size."""
+    groups: dict[Hashable, list[PhotoRecord]] = {}
+    for record in records:
+        camera = record.camera
+        focal = round(camera.focal_mm, 2) if camera.focal_mm is not None else camera.focal_35mm
+        key = camera.make, camera.model, camera.lens, focal, record.width, record.height
+        groups.setdefault(key, []).append(record)
+    return list(groups.values())
+
+
+def _import_group(images: Path, database: Path, group: Sequence[PhotoRecord]) -> None:
+    """Give the photos their ids in order, before extraction would in the order in which threads finish."""
+    reader = pycolmap.ImageReaderOptions()
+    if (focal := _focal_prior(group)) is not None:
+        reader.camera_params = f"{focal},{(group[0].width or 0) / 2},{(group[0].height or 0) / 2},0"
+    names = [str(record.name) for record in group]
+    pycolmap.import_images(database, images, pycolmap.CameraMode.SINGLE, names, reader)
+
+
+def _extract(images: Path, database: Path, names: list[str], options: FeaturesOptions, monitor: Monitor) -> None:
+    extraction = pycolmap.FeatureExtractionOptions()
+    extraction.max_image_size = options.max_photo_size
+    extraction.num_threads = thread_count()
+    extraction.sift.max_num_features = options.max_features
+    run_cancellable(
+        lambda token: pycolmap.extract_features(
+            database, images, names, extraction_options=extraction, device=pycolmap.Device.cpu, cancellation_token=token
+        ),
+        monitor,
+    )
+
+
+def _focal_prior(group: Sequence[PhotoRecord]) -> float | None:
+    """None leaves it to COLMAP, which knows the sensor widths of many cameras, and else assumes an ordinary lens."""
+    known = [record.camera.focal_px for record in group if record.camera.focal_px is not None]
+    return float(np.median(known)) if known else None
+
+
+def _document(database: Path, groups: Sequence[Sequence[PhotoRecord]], options: FeaturesOptions) -> FeaturesDocument:
+    with pycolmap.Database.open(database) as opened:
+        images = {image.name: image for image in opened.read_all_images()}
+        counts = {name: int(opened.num_keypoints_for_image(image.image_id)) for name, image in images.items()}
+        cameras: list[CameraGroup] = []
+        for group in groups:
+            names = [str(record.name) for record in group if str(record.name) in images]
+            camera = opened.read_camera(images[names[0]].camera_id)
+            prior = float(camera.mean_focal_length()) if camera.has_prior_focal_length else None
+            cameras.append(
+                CameraGroup(
+                    camera=_camera_label(group[0]),
+                    photos=names,
+                    width=camera.width,
+                    height=camera.height,
+                    focal_prior_px=prior,
+                    camera_id=camera.camera_id,
+                )
+            )
+    poor = [name for name, count in counts.items() if count < options.poor_below]
+    return FeaturesDocument(cameras=cameras, key_points=counts, poor_photos=sorted(poor))
+
+
+def _camera_label(record: PhotoRecord) -> str:
+    camera = record.camera
+    focal = f"{camera.focal_mm:g} mm" if camera.focal_mm is not None else None
+    return " ".join(part for part in (camera.make, camera.model, camera.lens, focal) if part) or "unknown camera"
+
+
+def _draw_preview(images: Path, database: Path, records: Sequence[PhotoRecord], out: Path) -> None:
+    shown = records[:: max(1, -(-len(records) // _PREVIEW_PHOTOS))]
+    pictures: list[Image.Image] = []
+    with pycolmap.Database.open(database) as opened:
+        for record in shown:
+            image = opened.read_image_with_name(str(record.name))
+            points = opened.read_keypoints(image.image_id)[:, :2]
+            pictures.append(_with_points(images / str(record.name), points))
+    save_preview(contact_sheet(pictures), out)
+
+
+def _with_points(photo: Path, points: np.ndarray) -> Image.Image:
+    with Image.open(photo) as opened:
+        width = opened.width
+        opened.draft("RGB", (400, 400))
+        opened.thumbnail((400, 400))
+        picture = opened.convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    for x, y in points[:: max(1, len(points) // _PREVIEW_POINTS)] * (picture.width / width):
+        draw.ellipse((x - 1, y - 1, x + 1, y + 1), fill=(80, 230, 120))
+    return picture
