@@ -1,0 +1,28 @@
+"""The only wiring: assets, checks, job and resources become one code location."""
+
+import dagster as dg
+
+from .assets import delivery, dense, photos, sparse, surface
+from .checks import quality
+from .jobs import reconstruct_job
+from .progress import LogProgress, ProgressSink
+from .stages import Stages
+from .storage.io_manager import ArtifactIOManager
+
+
+def build_defs(*, progress: ProgressSink | None = None) -> dg.Definitions:
+    """All definitions; tests and the command line put their own progress in place of the run log's.
+
+    The in-process executor is the default: stages are a chain, each of them uses all cores, and a process per step
+    costs about two seconds.
+    """
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules([photos, sparse, dense, surface, delivery]),
+        asset_checks=dg.load_asset_checks_from_modules([quality]),
+        jobs=[reconstruct_job],
+        executor=dg.in_process_executor,
+        resources={"artifacts": ArtifactIOManager(), "stages": Stages(progress=progress or LogProgress())},
+    )
+
+
+defs = build_defs()

@@ -1,0 +1,225 @@
+"""Runs, lists and exports image sets on this machine: what the commands of the terminal do, through the assets.
+
+What belongs here: staging an upload, one in-process run of ``reconstruct_job``, reading its outcome, copying files out.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import dagster as dg
+from rich.console import Console
+
+from . import definitions
+from .instance import open_instance, prepare_dagster_home
+from .partitions import image_sets, slug
+from .presets import Options, Quality
+from .settings import Settings
+from .storage.artifacts import Artifact
+from .storage.scratch import Scratch
+from .storage.store import ArtifactStore
+from .storage.uploads import UploadStore
+from .terminal import TerminalProgress
+
+_DELIVERED = ("model_files", "viewer", "report")
+_NOT_DELIVERED = {"preview.jpg"}
+
+
+class Unusable(Exception):
+    """What was asked for makes no sense as it was typed."""
+
+
+class NoModel(Exception):
+    """The photos cannot give a model; says why and what to do."""
+
+
+@dataclass(frozen=True)
+class SetState:
+    """One row of ``e2e3d sets``, in words."""
+
+    name: str
+    state: str
+    quality: str
+    photos: str
+    faces: str
+    last_run: str
+    size: str
+
+
+def reconstruct(
+    photos: Path,
+    quality: Quality,
+    overrides: dict[str, dict[str, Any]],
+    output: Path | None,
+    name: str | None,
+    fresh: bool,
+    console: Console,
+) -> Path:
+    """Stage ``photos`` as an upload, materialize every asset of its image set and copy the model's files out.
+
+    Returns:
+        The directory with the files.
+
+    Raises:
+        Unusable: no photos at that path, no name to be made of it, or no writable output.
+        NoModel: the photos cannot give a model.
+        RuntimeError: a stage failed for any other reason.
+    """
+    image_set = _image_set(photos, name)
+    output = output or Path(f"{image_set}-model")
+    _require_writable(output)
+    settings = Settings()
+    Scratch(settings.scratch).sweep()
+    with open_instance(settings) as instance, TerminalProgress(console, stages=len(Options.model_fields)) as progress:
+        _upload(photos, image_set, settings, instance)
+        warnings.filterwarnings("ignore", category=dg.BetaWarning)
+        result = (
+            definitions.build_defs(progress=progress)
+            .resolve_job_def("reconstruct_job")
+            .execute_in_process(
+                instance=instance,
+                partition_key=image_set,
+                run_config={
+                    "resources": {
+                        "stages": {"config": {"quality": quality, "overrides": overrides, "fresh": fresh}},
+                    },
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                raise_on_error=False,
+            )
+        )
+    if not result.success:
+        _raise_failure(result)
+    return export_set(image_set, output)
+
+
+def serve_dagster(sample: Path | None, name: str | None, host: str, port: int) -> NoReturn:
+    """Become ``dagster dev`` on the embedded instance, with ``sample`` uploaded as an image set.
+
+    Raises:
+        Unusable: no photos at that path, or no name to be made of it.
+    """
+    settings = Settings()
+    if sample is not None:
+        with open_instance(settings) as instance:
+            _upload(sample, _image_set(sample, name), settings, instance)
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    program = str(Path(sys.executable).with_name("dagster"))
+    os.execv(program, [program, "dev", "-m", definitions.__name__, "-h", host, "-p", str(port)])
+
+
+def _image_set(photos: Path, name: str | None) -> str:
+    if not photos.exists():
+        raise Unusable(f"{photos} does not exist. Name a folder of photos, a video, or a zip or tar archive.")
+    try:
+        return slug(name or photos.resolve().name.split(".")[0])
+    except ValueError as error:
+        raise Unusable(f"{error}. Choose one with --name.") from error
+
+
+def _upload(photos: Path, image_set: str, settings: Settings, instance: dg.DagsterInstance) -> None:
+    UploadStore(settings.uploads_url).replace(image_set, photos)
+    instance.add_dynamic_partitions(str(image_sets.name), [image_set])
+
+
+def _require_writable(directory: Path) -> None:
+    """Find out before hours of work, not after them."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise Unusable(f"{directory} cannot be written: {error.strerror}. Choose another --output.") from error
+
+
+def _raise_failure(result: dg.ExecuteInProcessResult) -> None:
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        failure = event.step_failure_data
+        told = failure.user_failure_data
+        if told is not None and "problem" in told.metadata:
+            raise NoModel(told.description)
+        reason = failure.error_display_string if failure.error is None else _innermost(failure.error)
+        raise RuntimeError(f"{event.step_key} failed: {told.description if told else reason}")
+    raise RuntimeError("The run failed before its first stage.")
+
+
+def _innermost(error: Any) -> str:
+    while error.cause is not None:
+        error = error.cause
+    return error.message.strip()
+
+
+def export_set(image_set: str, directory: Path) -> Path:
+    """Copy the files of the latest model of an image set into ``directory``, each complete or not at all.
+
+    Raises:
+        Unusable: there is no such model.
+        OSError: the directory cannot be written.
+    """
+    settings = Settings()
+    store = ArtifactStore(settings.artifacts_url, settings.scratch)
+    artifacts = [store.latest(image_set, asset) for asset in _DELIVERED]
+    if None in artifacts:
+        known = ", ".join(store.image_sets()) or "none yet"
+        raise Unusable(f"{image_set!r} has no finished model. Image sets with products: {known}.")
+    for artifact in artifacts:
+        for relative, source in _files(artifact):
+            _copy_atomically(source, directory / relative)
+    return directory
+
+
+def _files(artifact: Artifact) -> Iterator[tuple[str, Path]]:
+    for relative in artifact.files:
+        if relative not in _NOT_DELIVERED:
+            yield relative, artifact.path(relative)
+
+
+def _copy_atomically(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        shutil.copyfile(source, partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def list_sets() -> list[SetState]:
+    """Every image set that was uploaded, run or registered, with the state of its model."""
+    settings = Settings()
+    store = ArtifactStore(settings.artifacts_url, settings.scratch)
+    with open_instance(settings) as instance:
+        names = {
+            *instance.get_dynamic_partitions(str(image_sets.name)),
+            *store.image_sets(),
+            *UploadStore(settings.uploads_url).image_sets(),
+        }
+        return [_state(name, store, instance) for name in sorted(names)]
+
+
+def _state(name: str, store: ArtifactStore, instance: dg.DagsterInstance) -> SetState:
+    runs = instance.get_run_records(dg.RunsFilter(tags={"dagster/partition": name}), limit=1)
+    model, photos = store.latest(name, "textured_mesh"), store.latest(name, "photos")
+    finished = store.latest(name, "report")
+    if runs and not runs[0].dagster_run.is_finished:
+        state = "running"
+    elif runs and runs[0].dagster_run.status == dg.DagsterRunStatus.FAILURE:
+        state = "failed"
+    else:
+        state = "finished" if finished else "waiting"
+    return SetState(
+        name=name,
+        state=state,
+        quality=finished.meta["quality"] if finished else "",
+        photos=str(photos.meta["figures"].get("accepted", "")) if photos else "",
+        faces=f"{model.meta['figures'].get('faces', 0):,}" if model else "",
+        last_run=f"{datetime.fromtimestamp(runs[0].start_time or 0, tz=UTC):%Y-%m-%d %H:%M}" if runs else "",
+        size=f"{store.usage(name) / 1e6:,.0f} MB",
+    )

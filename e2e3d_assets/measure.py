@@ -1,0 +1,46 @@
+"""What a piece of work cost: wall time, CPU time of all threads and children, peak memory."""
+
+import resource
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Wall and CPU seconds, and the highest resident memory of this process in bytes."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+
+class Meter:
+    """Measures from its construction to :meth:`cost`; one at a time per process, since peak memory is the process's."""
+
+    def __init__(self) -> None:
+        # Linux forgets the old peak on request; elsewhere the peak is that of the process so far.
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+        self._wall = time.perf_counter()
+        self._cpu = _cpu_seconds()
+
+    def cost(self) -> Cost:
+        """What was spent since construction."""
+        return Cost(time.perf_counter() - self._wall, _cpu_seconds() - self._cpu, _peak_memory_bytes())
+
+
+def _cpu_seconds() -> float:
+    times = psutil.Process().cpu_times()
+    return times.user + times.system + getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+
+
+def _peak_memory_bytes() -> int:
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,25 @@
+"""Image sets: the dynamic partitions of every asset, and the rule that makes a key of any name."""
+
+import re
+import unicodedata
+
+import dagster as dg
+
+image_sets = dg.DynamicPartitionsDefinition(name="image_sets")
+
+KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+def slug(name: str) -> str:
+    """A valid image set key made from any name: lower-case ASCII, digits, ``_`` and ``-``, at most 63 characters.
+
+    Dagster itself accepts any key, and its UI breaks on commas and dots; keys also stand in URLs and bucket paths.
+
+    Raises:
+        ValueError: if nothing of the name can be kept.
+    """
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    key = re.sub(r"[^a-z0-9_-]+", "-", ascii_name).strip("-_")[:63].rstrip("-_")
+    if not KEY_PATTERN.fullmatch(key):
+        raise ValueError(f"{name!r} has no letter a-z or digit to make an image set name of")
+    return key

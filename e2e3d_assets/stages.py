@@ -1,0 +1,192 @@
+"""How an asset runs its stage: options of the run, re-use of equal earlier work, scratch, cost, preview, failure.
+
+What belongs here: all that the twelve assets have in common. What a single stage does stands in its asset.
+"""
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import dagster as dg
+from pydantic import Field
+
+from .measure import Cost, Meter
+from .partitions import image_sets
+from .presets import Quality, options_for
+from .progress import ProgressSink
+from .reconstruction.errors import BadInput
+from .reconstruction.monitor import Figures, Monitor
+from .reconstruction.options import StageOptions
+from .reconstruction.report_schema import RunRecord, StageRecord
+from .settings import Settings
+from .storage.artifacts import Artifact
+from .storage.scratch import Scratch
+from .storage.store import ArtifactStore
+from .storage.uploads import Upload, UploadStore
+
+Result = TypeVar("Result")
+
+_POLL_SECONDS = 0.2
+_SECONDS_TO_STOP = 8.0
+
+stage_asset = partial(
+    dg.asset,
+    partitions_def=image_sets,
+    io_manager_key="artifacts",
+    owners=["team:reconstruction"],
+    # The store may be away for a moment; what the user must mend is raised as a Failure that forbids retries.
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL),
+)
+
+
+class StageInput(Protocol):
+    """What a stage reads: an artifact or an upload."""
+
+    @property
+    def digest(self) -> str:
+        """Names the content: equal content, equal digest."""
+        ...
+
+    def path(self) -> Path:
+        """A local directory with all files, fetched now if they are elsewhere."""
+        ...
+
+
+class Stages(dg.ConfigurableResource):
+    """Options of a run, settable in the launch form under ``resources: stages: config``."""
+
+    quality: Quality = "medium"
+    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Single values in place of the preset's, for example ``{"mesh": {"max_faces": 50000}}``."""
+    fresh: bool = False
+    """Compute even what was computed before from equal inputs by equal code with equal options."""
+    progress: dg.ResourceDependency[ProgressSink]
+
+    def run(
+        self, context: dg.AssetExecutionContext, stage: Callable[..., Figures], *inputs: StageInput
+    ) -> Iterator[dg.Output[Artifact]]:
+        """Yield what ``stage`` makes of the inputs, or the latest product if it was made by the same recipe.
+
+        Args:
+            context: of the asset; its name chooses the options.
+            stage: called as ``stage(*input directories, out, options, monitor)``.
+            inputs: fetched only if the stage has to work.
+
+        Raises:
+            dagster.Failure: for bad input and impossible options; never retried.
+        """
+        asset = context.asset_key.path[-1]
+        options = self._options(asset)
+        recipe = _recipe(asset, context.assets_def.code_versions_by_key[context.asset_key], options, inputs)
+        settings = Settings()
+        store = ArtifactStore(settings.artifacts_url, settings.scratch)
+        earlier = None if self.fresh else store.latest(context.partition_key, asset)
+        if earlier is not None and earlier.meta.get("recipe") == recipe:
+            yield self._output(asset, earlier, reused=True)
+            return
+        self.progress.started(asset, context.log)
+        with Scratch(settings.scratch).directory(f"{context.partition_key}-{asset}") as out:
+            monitor = Monitor(self.progress.progress)
+            meter = Meter()
+            figures = _off_main_thread(
+                lambda: stage(*(each.path() for each in inputs), out, options, monitor), monitor.cancelled
+            )
+            meta = {
+                "recipe": recipe,
+                "quality": self.quality,
+                "options": options.model_dump(mode="json"),
+                "figures": figures,
+                "cost": asdict(meter.cost()),
+            }
+            yield self._output(asset, Artifact.from_directory(out, meta), reused=False)
+
+    def upload(self, image_set: str) -> Upload:
+        """What was uploaded for an image set."""
+        return UploadStore(Settings().uploads_url).upload(image_set)
+
+    def record(self, context: dg.AssetExecutionContext, products: Mapping[str, Artifact]) -> RunRecord:
+        """What this run knows of itself and of the products that it reports on, in the order given."""
+        return RunRecord(
+            image_set=context.partition_key,
+            quality=self.quality,
+            started=datetime.fromtimestamp(context.instance.get_run_stats(context.run_id).start_time or 0, tz=UTC),
+            run_id=context.run_id,
+            overrides=self.overrides,
+            stages=[
+                StageRecord(
+                    stage=name,
+                    figures=artifact.meta["figures"],
+                    options=artifact.meta["options"],
+                    **artifact.meta["cost"],
+                )
+                for name, artifact in products.items()
+            ],
+        )
+
+    def _options(self, asset: str) -> StageOptions:
+        try:
+            return getattr(options_for(self.quality, self.overrides), asset)
+        except ValueError as error:
+            raise dg.Failure(f"The run's overrides cannot be used: {error}", allow_retries=False) from error
+
+    def _output(self, asset: str, artifact: Artifact, *, reused: bool) -> dg.Output[Artifact]:
+        figures, cost = artifact.meta["figures"], Cost(**artifact.meta["cost"])
+        self.progress.finished(asset, figures, cost, reused)
+        metadata: dict[str, Any] = {
+            **figures,
+            "wall_seconds": round(cost.wall_seconds, 2),
+            "cpu_seconds": round(cost.cpu_seconds, 2),
+            "peak_memory_mb": round(cost.peak_memory_bytes / 1e6),
+            "quality": artifact.meta["quality"],
+            "reused": reused,
+        }
+        if "preview.jpg" in artifact.files:
+            picture = base64.b64encode(artifact.path("preview.jpg").read_bytes()).decode()
+            metadata["preview"] = dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{picture})")
+        return dg.Output(artifact, metadata=metadata, data_version=dg.DataVersion(artifact.digest))
+
+
+def _recipe(asset: str, code_version: str | None, options: StageOptions, inputs: Sequence[StageInput]) -> str:
+    """Names what a product is made of: equal recipes give equal products."""
+    ingredients = [asset, code_version, options.model_dump(mode="json"), [each.digest for each in inputs]]
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+def _off_main_thread(call: Callable[[], Result], cancelled: threading.Event) -> Result:
+    """Run ``call`` in a thread, so that Dagster's interruption of the main thread ends native work as well.
+
+    The thread is a daemon: where native code cannot be stopped in time, it dies with the run's process.
+    """
+    future: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # raised in the main thread below
+            future.set_exception(error)
+
+    thread = threading.Thread(target=work, name="stage", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_POLL_SECONDS)
+    except BaseException:
+        cancelled.set()
+        thread.join(_SECONDS_TO_STOP)
+        raise
+    try:
+        return future.result()
+    except BadInput as error:
+        raise dg.Failure(
+            description=str(error),
+            metadata={"problem": error.problem, "remedy": error.remedy, "files": list(error.files)},
+            allow_retries=False,
+        ) from error
