@@ -176,9 +176,9 @@ def export_set(image_set: str, directory: Path) -> Path:
 
 
 def _files(artifact: Artifact) -> Iterator[tuple[str, Path]]:
-    for relative in artifact.files:
-        if relative not in _NOT_DELIVERED:
-            yield relative, artifact.path(relative)
+    for file in artifact.files:
+        if file.path not in _NOT_DELIVERED:
+            yield file.path, artifact.path(file.path)
 
 
 def _copy_atomically(source: Path, target: Path) -> None:

@@ -148,7 +148,7 @@ class Stages(dg.ConfigurableResource):
             "quality": artifact.meta["quality"],
             "reused": reused,
         }
-        if "preview.jpg" in artifact.files:
+        if any(file.path == "preview.jpg" for file in artifact.files):
             picture = base64.b64encode(artifact.path("preview.jpg").read_bytes()).decode()
             metadata["preview"] = dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{picture})")
         return dg.Output(artifact, metadata=metadata, data_version=dg.DataVersion(artifact.digest))
