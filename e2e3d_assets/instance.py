@@ -18,7 +18,7 @@ def prepare_dagster_home(settings: Settings) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     configuration = home / "dagster.yaml"
     if not configuration.exists():
-        with resources.as_file(resources.files(__package__) / "dagster.yaml") as packaged:
+        with resources.as_file(resources.files("e2e3d_assets") / "dagster.yaml") as packaged:
             shutil.copyfile(packaged, configuration)
     return home
 

@@ -22,6 +22,7 @@ from .instance import open_instance, prepare_dagster_home
 from .partitions import image_sets, slug
 from .presets import Options, Quality
 from .settings import Settings
+from .stages import StageMeta
 from .storage.artifacts import Artifact
 from .storage.scratch import Scratch
 from .storage.store import ArtifactStore
@@ -165,8 +166,8 @@ def export_set(image_set: str, directory: Path) -> Path:
     """
     settings = Settings()
     store = ArtifactStore(settings.artifacts_url, settings.scratch)
-    artifacts = [store.latest(image_set, asset) for asset in _DELIVERED]
-    if None in artifacts:
+    artifacts = [artifact for asset in _DELIVERED if (artifact := store.latest(image_set, asset))]
+    if len(artifacts) < len(_DELIVERED):
         known = ", ".join(store.image_sets()) or "none yet"
         raise Unusable(f"{image_set!r} has no finished model. Image sets with products: {known}.")
     for artifact in artifacts:
@@ -217,9 +218,9 @@ def _state(name: str, store: ArtifactStore, instance: dg.DagsterInstance) -> Set
     return SetState(
         name=name,
         state=state,
-        quality=finished.meta["quality"] if finished else "",
-        photos=str(photos.meta["figures"].get("accepted", "")) if photos else "",
-        faces=f"{model.meta['figures'].get('faces', 0):,}" if model else "",
+        quality=StageMeta.of(finished).quality if finished else "",
+        photos=f"{StageMeta.of(photos).figures['accepted']}" if photos else "",
+        faces=f"{StageMeta.of(model).figures['faces']:,}" if model else "",
         last_run=f"{datetime.fromtimestamp(runs[0].start_time or 0, tz=UTC):%Y-%m-%d %H:%M}" if runs else "",
         size=f"{store.usage(name) / 1e6:,.0f} MB",
     )

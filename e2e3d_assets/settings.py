@@ -18,9 +18,11 @@ class Settings(BaseSettings):
     home: Path = Field(
         default_factory=lambda: Path.home() / ".e2e3d", description="Everything local: products, uploads, run history."
     )
-    artifacts: str | None = Field(None, description="URL of the product store; default: a folder in E2E3D_HOME.")
-    uploads: str | None = Field(None, description="URL of the uploads; default: a folder in E2E3D_HOME.")
-    scratch_dir: Path | None = Field(None, description="Folder for work in progress; default: in E2E3D_HOME.")
+    artifacts: str | None = Field(
+        default=None, description="URL of the product store; default: a folder in E2E3D_HOME."
+    )
+    uploads: str | None = Field(default=None, description="URL of the uploads; default: a folder in E2E3D_HOME.")
+    scratch_dir: Path | None = Field(default=None, description="Folder for work in progress; default: in E2E3D_HOME.")
 
     @field_validator("home", "scratch_dir")
     @classmethod

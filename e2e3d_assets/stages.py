@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import dagster as dg
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from .measure import Cost, Meter
 from .partitions import image_sets
@@ -60,6 +60,22 @@ class StageInput(Protocol):
         ...
 
 
+class StageMeta(BaseModel):
+    """What an artifact's meta data says of the stage that made it."""
+
+    recipe: str
+    """Names what the product is made of: equal recipes give equal products."""
+    quality: Quality
+    options: dict[str, Any]
+    figures: Figures
+    cost: Cost
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "StageMeta":
+        """Read it back from an artifact that a stage has made."""
+        return cls.model_validate(artifact.meta)
+
+
 class Stages(dg.ConfigurableResource):
     """Options of a run, settable in the launch form under ``resources: stages: config``."""
 
@@ -99,14 +115,14 @@ class Stages(dg.ConfigurableResource):
             figures = _off_main_thread(
                 lambda: stage(*(each.path() for each in inputs), out, options, monitor), monitor.cancelled
             )
-            meta = {
-                "recipe": recipe,
-                "quality": self.quality,
-                "options": options.model_dump(mode="json"),
-                "figures": figures,
-                "cost": asdict(meter.cost()),
-            }
-            yield self._output(asset, Artifact.from_directory(out, meta), reused=False)
+            made = StageMeta(
+                recipe=recipe,
+                quality=self.quality,
+                options=options.model_dump(mode="json"),
+                figures=figures,
+                cost=meter.cost(),
+            )
+            yield self._output(asset, Artifact.from_directory(out, made.model_dump(mode="json")), reused=False)
 
     def upload(self, image_set: str) -> Upload:
         """What was uploaded for an image set."""
@@ -121,13 +137,8 @@ class Stages(dg.ConfigurableResource):
             run_id=context.run_id,
             overrides=self.overrides,
             stages=[
-                StageRecord(
-                    stage=name,
-                    figures=artifact.meta["figures"],
-                    options=artifact.meta["options"],
-                    **artifact.meta["cost"],
-                )
-                for name, artifact in products.items()
+                StageRecord(stage=name, figures=made.figures, options=made.options, **asdict(made.cost))
+                for name, made in ((name, StageMeta.of(artifact)) for name, artifact in products.items())
             ],
         )
 
@@ -138,14 +149,14 @@ class Stages(dg.ConfigurableResource):
             raise dg.Failure(f"The run's overrides cannot be used: {error}", allow_retries=False) from error
 
     def _output(self, asset: str, artifact: Artifact, *, reused: bool) -> dg.Output[Artifact]:
-        figures, cost = artifact.meta["figures"], Cost(**artifact.meta["cost"])
-        self.progress.finished(asset, figures, cost, reused)
+        made = StageMeta.of(artifact)
+        self.progress.finished(asset, made.figures, made.cost, reused)
         metadata: dict[str, Any] = {
-            **figures,
-            "wall_seconds": round(cost.wall_seconds, 2),
-            "cpu_seconds": round(cost.cpu_seconds, 2),
-            "peak_memory_mb": round(cost.peak_memory_bytes / 1e6),
-            "quality": artifact.meta["quality"],
+            **made.figures,
+            "wall_seconds": round(made.cost.wall_seconds, 2),
+            "cpu_seconds": round(made.cost.cpu_seconds, 2),
+            "peak_memory_mb": round(made.cost.peak_memory_bytes / 1e6),
+            "quality": made.quality,
             "reused": reused,
         }
         if any(file.path == "preview.jpg" for file in artifact.files):
@@ -155,7 +166,6 @@ class Stages(dg.ConfigurableResource):
 
 
 def _recipe(asset: str, code_version: str | None, options: StageOptions, inputs: Sequence[StageInput]) -> str:
-    """Names what a product is made of: equal recipes give equal products."""
     ingredients = [asset, code_version, options.model_dump(mode="json"), [each.digest for each in inputs]]
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 

@@ -17,53 +17,65 @@ class StageOptions(BaseModel):
 class PhotosOptions(StageOptions):
     """Which files count as usable photos."""
 
-    min_photos: int = Field(3, ge=2, description="Fewer usable photos than this cannot give a model.")
-    min_size: int = Field(200, ge=16, description="Shortest allowed shorter side, pixels.")
-    max_pixels: int = Field(250_000_000, ge=1_000_000, description="Largest photo that is decoded, pixels.")
-    max_video_frames: int = Field(150, ge=3, description="Most frames taken from a video.")
+    min_photos: int = Field(default=3, ge=2, description="Fewer usable photos than this cannot give a model.")
+    min_size: int = Field(default=200, ge=16, description="Shortest allowed shorter side, pixels.")
+    max_pixels: int = Field(default=250_000_000, ge=1_000_000, description="Largest photo that is decoded, pixels.")
+    max_video_frames: int = Field(default=150, ge=3, description="Most frames taken from a video.")
     video_step: float = Field(
-        0.12, gt=0.0, le=0.5, description="How far the view moves between two frames taken, in widths of the picture."
+        default=0.12,
+        gt=0.0,
+        le=0.5,
+        description="How far the view moves between two frames taken, in widths of the picture.",
     )
 
 
 class FeaturesOptions(StageOptions):
     """SIFT key points (Lowe 2004)."""
 
-    max_photo_size: int = Field(3200, ge=256, description="Longer side at which key points are looked for, pixels.")
-    max_features: int = Field(8192, ge=256, description="Most key points kept per photo.")
-    poor_below: int = Field(500, ge=0, description="A photo with fewer key points than this is reported as poor.")
+    max_photo_size: int = Field(
+        default=3200, ge=256, description="Longer side at which key points are looked for, pixels."
+    )
+    max_features: int = Field(default=8192, ge=256, description="Most key points kept per photo.")
+    poor_below: int = Field(
+        default=500, ge=0, description="A photo with fewer key points than this is reported as poor."
+    )
 
 
 class MatchesOptions(StageOptions):
     """Which pairs of photos are compared."""
 
     pairing: Literal["auto", "exhaustive", "sequential", "spatial", "retrieval"] = Field(
-        "auto", description="auto: every pair of a small set, else by sequence, GPS or appearance."
+        default="auto", description="auto: every pair of a small set, else by sequence, GPS or appearance."
     )
-    exhaustive_up_to: int = Field(80, ge=2, description="auto compares every pair up to this many photos.")
-    neighbours: int = Field(20, ge=2, description="Neighbours of each photo where not every pair is compared.")
+    exhaustive_up_to: int = Field(default=80, ge=2, description="auto compares every pair up to this many photos.")
+    neighbours: int = Field(default=20, ge=2, description="Neighbours of each photo where not every pair is compared.")
+    seed: int = Field(
+        default=0, ge=0, description="Of the robust estimations: equal seeds and features give equal matches."
+    )
 
 
 class SparseModelOptions(StageOptions):
     """Camera poses and 3D points."""
 
-    mapper: Literal["incremental", "global"] = Field("incremental", description="COLMAP's or GLOMAP's way to build.")
-    refine_principal_point: Literal["auto", "yes", "no"] = Field(
-        "auto", description="auto: where the network of views is strong enough."
+    mapper: Literal["incremental", "global"] = Field(
+        default="incremental", description="COLMAP's or GLOMAP's way to build."
     )
-    seed: int = Field(0, ge=0, description="Equal seeds and photos give equal models.")
+    refine_principal_point: Literal["auto", "yes", "no"] = Field(
+        default="auto", description="auto: where the network of views is strong enough."
+    )
+    seed: int = Field(default=0, ge=0, description="Equal seeds and photos give equal models.")
 
 
 class UndistortedPhotosOptions(StageOptions):
     """Pinhole photos for all that follows."""
 
-    max_photo_size: int = Field(3200, ge=256, description="Longer side of the undistorted photos, pixels.")
+    max_photo_size: int = Field(default=3200, ge=256, description="Longer side of the undistorted photos, pixels.")
 
 
 class DepthMapsOptions(StageOptions):
     """PatchMatch multi-view stereo."""
 
-    max_photo_size: int = Field(1600, ge=128, description="Longer side of the depth maps, pixels.")
+    max_photo_size: int = Field(default=1600, ge=128, description="Longer side of the depth maps, pixels.")
 
 
 class DenseCloudOptions(StageOptions):
@@ -73,13 +85,13 @@ class DenseCloudOptions(StageOptions):
 class MeshOptions(StageOptions):
     """Surface from the dense cloud."""
 
-    max_faces: int = Field(300_000, ge=1000, description="Triangles after simplification, at most.")
+    max_faces: int = Field(default=300_000, ge=1000, description="Triangles after simplification, at most.")
 
 
 class TexturedMeshOptions(StageOptions):
     """UV atlas and colour from the photos."""
 
-    max_texture_size: int = Field(8192, ge=256, description="Side of an atlas page at most, pixels.")
+    max_texture_size: int = Field(default=8192, ge=256, description="Side of an atlas page at most, pixels.")
 
 
 class ModelFilesOptions(StageOptions):
@@ -89,7 +101,13 @@ class ModelFilesOptions(StageOptions):
 class ViewerOptions(StageOptions):
     """The self-contained web page."""
 
-    max_points: int = Field(300_000, ge=1000, description="Points of the dense cloud shown, at most.")
+    max_points: int = Field(default=300_000, ge=1000, description="Points of the dense cloud shown, at most.")
+    max_texture_pixels: int = Field(
+        default=32_000_000, ge=65_536, description="Pixels of all texture pages together; larger pages are shrunk."
+    )
+    thumbnail_size: int = Field(
+        default=256, ge=16, description="Longer side of the photos shown at the cameras, pixels."
+    )
 
 
 class ReportOptions(StageOptions):
