@@ -13,7 +13,7 @@ import pycolmap
 from PIL import Image, ImageDraw
 from pydantic import BaseModel, ConfigDict
 
-from .colmap_database import DATABASE, count_rows, polled_progress
+from .colmap_database import DATABASE, close_journal, polled_progress
 from .monitor import Figures, Monitor
 from .native import run_cancellable, thread_count
 from .options import FeaturesOptions
@@ -73,6 +73,7 @@ def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor:
         _import_group(photos / IMAGES, database, group)
     with polled_progress(database, "descriptors", len(records), "key points", monitor):
         _extract(photos / IMAGES, database, [str(record.name) for record in records], options, monitor)
+    close_journal(database)
     document = _document(database, groups, options)
     (out / FEATURES_FILE).write_text(document.model_dump_json(indent=1) + "\n", encoding="utf-8")
     _draw_preview(photos / IMAGES, database, records, out)
@@ -84,7 +85,7 @@ def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor:
         "median_key_points": int(np.median(counts)),
         "fewest_key_points": min(counts),
         "photos_poor_in_key_points": len(document.poor_photos),
-        "gps_priors": count_rows(database, "pose_priors"),
+        "photos_with_gps": sum(record.gps is not None for record in records),
     }
 
 

@@ -1,0 +1,108 @@
+"""Which pairs of photos are worth comparing: of few photos all, of many those that chance to show the same thing.
+
+What belongs here: pure choices on positions, order and appearance. The comparing is in
+:mod:`~e2e3d_assets.reconstruction.matching`. A pair is (i, j), i < j, indices into the list of photos.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from .photo_set import Gps
+
+Pair: TypeAlias = tuple[int, int]
+Why: TypeAlias = Literal["exhaustive", "sequence", "gps", "appearance"]
+
+EARTH_RADIUS_M = 6_371_008.8
+_MAX_PAUSE = timedelta(minutes=10)
+
+
+def every_pair(count: int) -> list[Pair]:
+    """All pairs of ``count`` photos."""
+    return [(i, j) for i in range(count) for j in range(i + 1, count)]
+
+
+def sequence_pairs(count: int, neighbours: int, breaks: Iterable[int] = ()) -> list[Pair]:
+    """Each photo with the next few, and with some at distances of powers of two beyond them.
+
+    Args:
+        count: photos in the order in which they were taken.
+        neighbours: about this many partners a photo, half of them before it.
+        breaks: indices at which a new sequence starts; no pair spans one.
+    """
+    starts = sorted({0, *breaks})
+    near = max(1, neighbours // 2 - 2)
+    steps = sorted({*range(1, near + 1), *(1 << power for power in range(2, 6) if 1 << power > near)})[: near + 2]
+    pairs: list[Pair] = []
+    for start, end in zip(starts, [*starts[1:], count], strict=True):
+        pairs += [(i, i + step) for i in range(start, end) for step in steps if i + step < end]
+    return pairs
+
+
+def pauses(times: Sequence[str | None]) -> list[int]:
+    """Indices of photos that were taken long after the one before, or by a clock that went back."""
+    known = [datetime.fromisoformat(time) if time else None for time in times]
+    starts: list[int] = []
+    for index in range(1, len(known)):
+        before, now = known[index - 1], known[index]
+        if before is None or now is None or not timedelta(0) <= now - before <= _MAX_PAUSE:
+            starts.append(index)
+    return starts
+
+
+def nearby_pairs(places: Mapping[int, Gps], neighbours: int) -> list[Pair]:
+    """Each photo with its nearest by GPS, measured along the ground.
+
+    Args:
+        places: GPS by the photo's index; photos without one are not named.
+        neighbours: partners a photo.
+    """
+    if len(places) < 2:
+        return []
+    indices = sorted(places)
+    ground = ground_positions([places[index] for index in indices])
+    count = min(neighbours + 1, len(indices))
+    _, nearest = KDTree(ground).query(ground, k=count)
+    return _unique((indices[i], indices[int(j)]) for i, row in enumerate(nearest) for j in row)
+
+
+def ground_positions(places: Sequence[Gps]) -> np.ndarray:
+    """(N, 2) metres east and north of the first place; for distances of some kilometres."""
+    origin = places[0]
+    degrees = np.array([(p.longitude - origin.longitude, p.latitude - origin.latitude) for p in places])
+    degrees[:, 0] = (degrees[:, 0] + 180.0) % 360.0 - 180.0
+    return np.deg2rad(degrees) * EARTH_RADIUS_M * np.array([np.cos(np.deg2rad(origin.latitude)), 1.0])
+
+
+def alike_pairs(signatures: np.ndarray, neighbours: int) -> list[Pair]:
+    """Each photo with those whose signatures are nearest by the cosine.
+
+    Args:
+        signatures: (N, D) unit vectors.
+        neighbours: partners a photo.
+    """
+    count = min(neighbours, len(signatures) - 1)
+    if count < 1:
+        return []
+    pairs: list[Pair] = []
+    for i, signature in enumerate(signatures):
+        likeness = signatures @ signature
+        likeness[i] = -np.inf
+        pairs += [(i, int(j)) for j in np.argpartition(-likeness, count - 1)[:count]]
+    return _unique(pairs)
+
+
+def merge_reasons(chosen: Mapping[Why, Sequence[Pair]]) -> dict[Pair, list[Why]]:
+    """Each pair once, with all reasons for which it was chosen, in order."""
+    reasons: dict[Pair, list[Why]] = {}
+    for why, pairs in chosen.items():
+        for pair in pairs:
+            reasons.setdefault(pair, []).append(why)
+    return dict(sorted(reasons.items()))
+
+
+def _unique(pairs: Iterable[Pair]) -> list[Pair]:
+    return sorted({(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]})
