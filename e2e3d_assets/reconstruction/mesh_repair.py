@@ -1,0 +1,159 @@
+"""Repair of triangle meshes on plain arrays: what a clean surface is, and how one is made of an unclean one.
+
+What belongs here: topology (components, borders, manifoldness), vectorised. What does not: where the surface comes
+from. All functions take vertices (V, 3) and faces (F, 3) and return new ones; unused vertices are left out.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from .monitor import Figures
+
+Vertices = NDArray[np.float64]
+Faces = NDArray[np.int32]
+
+
+def compacted(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
+    """Without unused vertices."""
+    used = np.zeros(len(vertices), bool)
+    used[faces] = True
+    index = np.cumsum(used, dtype=np.int32) - 1
+    return vertices[used], index[faces].reshape(-1, 3)
+
+
+def areas(vertices: Vertices, faces: Faces) -> NDArray[np.float64]:
+    """(F,) of the triangles."""
+    corners = vertices[faces]
+    return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+
+
+def half_edges(faces: Faces) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An identifier of the undirected edge of each half-edge, and the number of half-edges of each edge.
+
+    Returns:
+        edge (3 F,), in the order (0→1 of all faces, 1→2 of all, 2→0 of all), and count (E,).
+    """
+    tails = faces.T.astype(np.int64)
+    heads = np.roll(tails, -1, axis=0)
+    keys = np.minimum(tails, heads) * (faces.max(initial=0) + 1) + np.maximum(tails, heads)
+    _, edge, count = np.unique(keys.ravel(), return_inverse=True, return_counts=True)
+    return edge, count
+
+
+def face_neighbours(faces: Faces) -> NDArray[np.int64]:
+    """(N, 2) pairs of faces that share an edge of exactly two faces."""
+    edge, count = half_edges(faces)
+    inner = np.flatnonzero(count[edge] == 2)
+    return inner[np.argsort(edge[inner], kind="stable")].reshape(-1, 2) % max(len(faces), 1)
+
+
+def face_components(faces: Faces) -> tuple[int, NDArray[np.int32]]:
+    """Number of parts that hang together by edges, and the part of each face."""
+    pairs = face_neighbours(faces)
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (len(faces), len(faces)))
+    return connected_components(graph, directed=False)
+
+
+def without_small_parts(vertices: Vertices, faces: Faces, least: float) -> tuple[Vertices, Faces]:
+    """Without parts that have less than a share ``least`` of the whole area."""
+    if not len(faces):
+        return vertices[:0], faces
+    count, part = face_components(faces)
+    area = np.bincount(part, areas(vertices, faces), count)
+    return compacted(vertices, faces[(area >= least * area.sum())[part]])
+
+
+def without_patches(
+    vertices: Vertices, faces: Faces, doubtful: NDArray[np.bool_], widest: float
+) -> tuple[Vertices, Faces]:
+    """Without the patches of faces with doubtful vertices (V,), but for those that fit into a ball of diameter
+    ``widest`` and are surrounded by sure faces.
+    """
+    faces_in = np.flatnonzero(doubtful[faces].any(axis=1))
+    if not len(faces_in):
+        return vertices, faces
+    patch = faces[faces_in]
+    count, part = face_components(patch)
+    corners = np.repeat(part, 3)
+    places = vertices[patch.ravel()]
+    size = np.zeros((count, 3))
+    for axis in range(3):
+        low, high = np.full(count, np.inf), np.full(count, -np.inf)
+        np.minimum.at(low, corners, places[:, axis])
+        np.maximum.at(high, corners, places[:, axis])
+        size[:, axis] = high - low
+    edge, edge_count = half_edges(faces)
+    on_border = np.zeros(len(faces), bool)
+    on_border[np.flatnonzero(edge_count[edge] == 1) % len(faces)] = True
+    touches_border = np.bincount(part, on_border[faces_in], count) > 0
+    removed = (np.linalg.norm(size, axis=1) > widest) | touches_border
+    keep = np.ones(len(faces), bool)
+    keep[faces_in] = ~removed[part]
+    return compacted(vertices, faces[keep])
+
+
+def manifold(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
+    """Without degenerate and repeated faces, with at most two faces at each edge and one fan at each vertex.
+
+    Of more than two faces at an edge, the largest two stay. A vertex where several fans meet is split.
+    """
+    faces = faces[areas(vertices, faces) > 0]
+    _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
+    faces = faces[np.sort(first)]
+    while len(faces):
+        edge, count = half_edges(faces)
+        crowded = np.flatnonzero(count[edge] > 2)
+        if not len(crowded):
+            break
+        face = crowded % len(faces)
+        order = np.lexsort((-areas(vertices, faces[face]), edge[crowded]))
+        ordered = edge[crowded][order]
+        rank = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
+        keep = np.ones(len(faces), bool)
+        keep[face[order][rank >= 2]] = False
+        faces = faces[keep]
+    return compacted(*_with_split_vertices(vertices, faces))
+
+
+def _with_split_vertices(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
+    """One vertex for each fan of faces: corners of neighbouring faces at a shared edge belong to one fan."""
+    count = len(faces)
+    if not count:
+        return vertices, faces
+    edge, edge_count = half_edges(faces)
+    inner = np.flatnonzero(edge_count[edge] == 2)
+    pairs = inner[np.argsort(edge[inner], kind="stable")].reshape(-1, 2)
+    face, side = pairs % count, pairs // count
+    tail = 3 * face + side
+    head = 3 * face + (side + 1) % 3
+    corner_vertex = faces.ravel()
+    opposite = corner_vertex[tail[:, 0]] == corner_vertex[head[:, 1]]
+    other_tail = np.where(opposite, head[:, 1], tail[:, 1])
+    other_head = np.where(opposite, tail[:, 1], head[:, 1])
+    rows = np.concatenate([tail[:, 0], head[:, 0]])
+    columns = np.concatenate([other_tail, other_head])
+    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), (3 * count, 3 * count))
+    fans, fan = connected_components(graph, directed=False)
+    vertex_of_fan = np.empty(fans, np.int64)
+    vertex_of_fan[fan] = corner_vertex
+    return vertices[vertex_of_fan], fan.reshape(-1, 3).astype(np.int32)
+
+
+def figures(vertices: Vertices, faces: Faces) -> Figures:
+    """What a person wants to know of a mesh."""
+    edge, count = half_edges(faces)
+    directions = np.where(np.roll(faces.T, -1, axis=0) > faces.T, 1, -1).ravel()
+    turned = (count == 2) & (np.bincount(edge, directions) != 0)
+    boundary, crowded = int((count == 1).sum()), int((count > 2).sum())
+    return {
+        "vertices": len(vertices),
+        "faces": len(faces),
+        "components": int(face_components(faces)[0]),
+        "boundary_edges": boundary,
+        "non_manifold_edges": crowded,
+        "watertight": boundary == 0 and crowded == 0,
+        "consistently_oriented": not bool(turned.any()),
+        "area": float(areas(vertices, faces).sum()),
+    }

@@ -1,0 +1,163 @@
+"""Stage ``mesh``: triangles through the dense cloud.
+
+What belongs here: from oriented points to a clean surface that ends where the points end. What does not: colours from
+photos (:mod:`texturing`).
+
+Screened Poisson reconstruction (Kazhdan and Hoppe, "Screened Poisson Surface Reconstruction", TOG 2013) closes what it
+can, also where nobody looked. So the surface is cut where no points support it: a vertex farther from the cloud than
+the cloud's own local spacing allows is unsupported, and only unsupported patches small enough to be called holes stay.
+"""
+
+from pathlib import Path
+
+import fast_simplification
+import numpy as np
+import open3d as o3d
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.spatial import cKDTree
+
+from . import mesh_repair
+from .errors import BadInput
+from .monitor import Figures, Monitor
+from .native import thread_count
+from .options import MeshOptions
+from .preview import contact_sheet, save_preview
+from .raycasting import render_shaded, turntable_cameras
+
+_FEWEST_POINTS = 100
+_CORE_QUANTILE = 0.005  # the region is that of all points but this share on each side …
+_CORE_MARGIN = 0.25  # … and so much of its size more
+_FACES_PER_BUDGET_FACE = 8  # finer before simplification than after it
+_SHALLOWEST, _DEEPEST = 6, 11  # octree levels; 12 needs more than 10 GB
+_PADDING = 1.1  # Poisson's cube, relative to the points'
+_NEIGHBOURS = 8
+_SUPPORT_SPACINGS = 3.0  # from the cloud, relative to its local spacing
+_SPACING_LIMIT = 4.0  # a point's local spacing counts up to so many medians: stray points support nothing
+_LARGEST_HOLE = 0.02  # of the region's diagonal: wider unsupported patches are left open
+_SMALLEST_PART = 0.003  # of the whole area: smaller components are floaters
+
+
+def build_mesh(dense_cloud: Path, out: Path, options: MeshOptions, monitor: Monitor) -> Figures:
+    """Write ``mesh.ply`` (vertices with colours, faces counter-clockwise from outside).
+
+    Args:
+        dense_cloud: product with ``dense_cloud.ply``.
+        out: empty directory.
+        options: of this stage.
+        monitor: progress and cancellation.
+
+    Raises:
+        BadInput: if the cloud has too few points to give a surface.
+    """
+    steps = 6
+    monitor.progress(0, steps, "reading the cloud")
+    cloud = _read(dense_cloud / "dense_cloud.ply")
+    monitor.progress(1, steps, "reconstructing the surface")
+    depth = _octree_depth(options.max_faces)
+    vertices, faces = _poisson(cloud, depth)
+    monitor.progress(2, steps, "cutting what no points support")
+    points = np.asarray(cloud.points)
+    vertices, faces = _trimmed(vertices, faces, points)
+    monitor.progress(3, steps, "cleaning")
+    vertices, faces = mesh_repair.without_small_parts(vertices, faces, _SMALLEST_PART)
+    vertices, faces = mesh_repair.manifold(vertices, faces)
+    monitor.progress(4, steps, "simplifying")
+    vertices, faces = simplified(vertices, faces, options.max_faces)
+    vertices, faces = mesh_repair.without_small_parts(*mesh_repair.manifold(vertices, faces), _SMALLEST_PART)
+    if not len(faces):
+        raise BadInput("The points do not form a surface", "Take more photos that overlap")
+    monitor.progress(5, steps, "colouring and drawing")
+    colors = _vertex_colors(vertices, points, np.asarray(cloud.colors))
+    _write(out / "mesh.ply", vertices, faces, colors)
+    save_preview(_preview(vertices, faces), out)
+    monitor.progress(steps, steps)
+    return {"octree_depth": depth, **mesh_repair.figures(vertices, faces)}
+
+
+def _read(path: Path) -> o3d.geometry.PointCloud:
+    """The cloud within its core region, points and normals finite."""
+    cloud = o3d.io.read_point_cloud(path, remove_nan_points=True, remove_infinite_points=True)
+    if len(cloud.points) < _FEWEST_POINTS:
+        raise BadInput(
+            f"The dense cloud has only {len(cloud.points)} points", "Take more photos that overlap by two thirds"
+        )
+    points = np.asarray(cloud.points)
+    low, high = np.quantile(points, [_CORE_QUANTILE, 1 - _CORE_QUANTILE], axis=0)
+    margin = (high - low) * _CORE_MARGIN
+    inside = ((points >= low - margin) & (points <= high + margin)).all(axis=1)
+    return cloud.select_by_index(np.flatnonzero(inside).tolist())
+
+
+def _octree_depth(max_faces: int) -> int:
+    """As fine as the budget of faces can show: a surface across the cube has about two faces a cell."""
+    return int(np.clip(np.log2(max_faces * _FACES_PER_BUDGET_FACE / 2) / 2, _SHALLOWEST, _DEEPEST))
+
+
+def _poisson(cloud: o3d.geometry.PointCloud, depth: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """The closed surface in an octree of so many levels; points closer than half a cell are averaged first."""
+    extent = cloud.get_max_bound() - cloud.get_min_bound()
+    cell = float(extent.max()) * _PADDING / 2**depth
+    thinned = cloud.voxel_down_sample(cell / 2)
+    thinned.normalize_normals()
+    mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
+        thinned, depth=depth, scale=_PADDING, n_threads=thread_count()
+    )
+    return np.asarray(mesh.vertices), np.asarray(mesh.triangles)
+
+
+def _trimmed(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], points: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Without the wide patches that lie off the cloud."""
+    tree = cKDTree(points)
+    distance, nearest = tree.query(vertices, workers=thread_count())
+    used, index = np.unique(nearest, return_inverse=True)
+    spacing = tree.query(points[used], k=[_NEIGHBOURS], workers=thread_count())[0][:, 0]
+    edge = np.median(np.linalg.norm(vertices[faces[:, 0]] - vertices[faces[:, 1]], axis=1))
+    spacing = np.maximum(np.minimum(spacing, _SPACING_LIMIT * np.median(spacing)), edge)
+    supported = distance <= _SUPPORT_SPACINGS * spacing[index]
+    widest = _LARGEST_HOLE * float(np.linalg.norm(np.ptp(points, axis=0)))
+    return mesh_repair.without_patches(vertices, faces, ~supported, widest)
+
+
+def simplified(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], max_faces: int
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """At most ``max_faces`` triangles by quadric edge collapse (Garland and Heckbert, SIGGRAPH 1997)."""
+    if len(faces) <= max_faces:
+        return vertices, faces
+    center = vertices.mean(axis=0)
+    for aggression in (3, 5, 7):  # the higher, the surer the target and the coarser the choice of edges
+        points, triangles, *_ = fast_simplification.simplify(
+            (vertices - center).astype(np.float32), faces.astype(np.int32), target_count=max_faces, agg=aggression
+        )
+        vertices, faces = points.astype(np.float64) + center, triangles.astype(np.int32)
+        if len(faces) <= max_faces:
+            break
+    return vertices, faces
+
+
+def _vertex_colors(
+    vertices: NDArray[np.float64], points: NDArray[np.float64], colors: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    if not len(colors):
+        return np.full((len(vertices), 3), 200, np.uint8)
+    _, nearest = cKDTree(points).query(vertices, k=4, workers=thread_count())
+    return (colors[nearest].mean(axis=1) * 255 + 0.5).astype(np.uint8)
+
+
+def _write(path: Path, vertices: NDArray, faces: NDArray, colors: NDArray[np.uint8]) -> None:
+    mesh = o3d.t.geometry.TriangleMesh()
+    mesh.vertex.positions = o3d.core.Tensor.from_numpy(vertices.astype(np.float32))
+    mesh.vertex.colors = o3d.core.Tensor.from_numpy(colors.astype(np.float32) / 255)
+    mesh.triangle.indices = o3d.core.Tensor.from_numpy(faces.astype(np.int32))
+    if not o3d.t.io.write_triangle_mesh(path, mesh):
+        raise OSError(f"{path.name} could not be written")
+
+
+def _preview(vertices: NDArray, faces: NDArray) -> Image.Image:
+    low, high = np.quantile(vertices, [0.01, 0.99], axis=0)
+    azimuths = np.radians([30, 120, 210, 300])
+    cameras = turntable_cameras((low + high) / 2, float(np.linalg.norm(high - low)) / 2, azimuths, 0.5, 320, 240)
+    return contact_sheet([Image.fromarray(render_shaded(vertices, faces, camera)) for camera in cameras])
