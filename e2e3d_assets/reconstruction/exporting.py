@@ -1,0 +1,100 @@
+"""Stage ``model_files``: the model in the formats that other programs open, all in one coordinate frame.
+
+What belongs here: which files are delivered. The vertices of every file lie in the world frame of ``sparse/`` (z up);
+only the GLB says y up, by the matrix of its root node, as glTF demands.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from .monitor import Figures, Monitor
+from .options import ModelFilesOptions
+from .products import read_texture_files
+from .textured_mesh import TexturedMesh, load_glb
+from .wavefront import write_obj
+
+_STEPS = 5
+
+
+def export_model_files(
+    textured_mesh: Path,
+    dense_cloud: Path,
+    sparse_model: Path,
+    out: Path,
+    options: ModelFilesOptions,
+    monitor: Monitor,
+) -> Figures:
+    """Write ``model.glb``, ``model.obj`` with its materials, ``mesh.ply``, ``dense_cloud.ply`` and ``sparse/``.
+
+    Args:
+        textured_mesh: product with ``model.glb``.
+        dense_cloud: product with ``dense_cloud.ply``.
+        sparse_model: product with ``sparse/0``.
+        out: empty directory to fill.
+        options: which formats.
+        monitor: progress and cancellation.
+    """
+    glb = textured_mesh / "model.glb"
+    monitor.progress(0, _STEPS, "model.glb")
+    _link_or_copy(glb, out / "model.glb")
+    mesh = load_glb(glb)
+    monitor.progress(1, _STEPS, "model.obj")
+    write_obj(out / "model.obj", mesh, _write_textures(glb, out))
+    monitor.progress(2, _STEPS, "mesh.ply")
+    _write_ply(mesh, out / "mesh.ply")
+    monitor.progress(3, _STEPS, "dense_cloud.ply")
+    _link_or_copy(dense_cloud / "dense_cloud.ply", out / "dense_cloud.ply")
+    monitor.progress(4, _STEPS, "sparse")
+    shutil.copytree(sparse_model / "sparse" / "0", out / "sparse", copy_function=_link_or_copy)
+    figures = _figures(out)
+    shutil.copyfile(textured_mesh / "preview.jpg", out / "preview.jpg")
+    return figures
+
+
+def _link_or_copy(source: str | Path, target: str | Path) -> None:
+    """A second name for the same bytes where the file system can; products are never written to again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_textures(glb: Path, out: Path) -> list[str]:
+    """The atlas pages beside the OBJ, byte for byte as in the GLB; their names, by page."""
+    names: list[str] = []
+    for page, (suffix, data) in enumerate(read_texture_files(glb)):
+        names.append(f"texture_{page}{suffix}")
+        (out / names[-1]).write_bytes(data)
+    return names
+
+
+def _write_ply(mesh: TexturedMesh, path: Path) -> None:
+    """Binary PLY with smooth vertex normals and the texture's colour at each vertex."""
+    plain = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=_vertex_colors(mesh), process=False)
+    plain.export(path, file_type="ply", vertex_normal=True)
+
+
+def _vertex_colors(mesh: TexturedMesh) -> NDArray[np.uint8]:
+    """(V, 3) colour of the texture at one corner of each vertex."""
+    colors = np.zeros((len(mesh.vertices), 3), np.uint8)
+    for page, picture in enumerate(mesh.pages):
+        chosen = mesh.face_page == page
+        size = np.array(picture.shape[1::-1])
+        columns, rows = np.clip((mesh.uv[chosen].reshape(-1, 2) * size).astype(np.int32), 0, size - 1).T
+        colors[mesh.faces[chosen].reshape(-1)] = picture[rows, columns]
+    return colors
+
+
+def _figures(out: Path) -> Figures:
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    sizes = {path.relative_to(out).as_posix(): path.stat().st_size for path in files}
+    formats: dict[str, int] = {}
+    for name, size in sizes.items():
+        kind = "sparse" if "/" in name else Path(name).stem + "_" + Path(name).suffix[1:]
+        formats[f"{kind}_bytes"] = formats.get(f"{kind}_bytes", 0) + size
+    return {"files": len(sizes), "bytes": sum(sizes.values()), **formats}

@@ -1,0 +1,217 @@
+"""Stage ``viewer``: one web page that shows model, cloud and cameras, and opens from a disk or a bucket, offline.
+
+What belongs here: choosing, shrinking and packing what the page shows. How it behaves is JavaScript in
+``viewer_page/source`` (three.js, bundled by ``npm ci && npm run build`` there into the committed
+``viewer_page/viewer.min.js``); how it looks is ``viewer_page/page.html.j2``.
+
+Own page rather than viser's exported scene: viser's has no measuring, no photos on the frusta and no phone layout.
+Positions go as float32 (16 bits over an open scene's bounding box would show as steps close by), pictures as JPEG,
+all numbers gzipped in one block.
+"""
+
+import base64
+import gzip
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from PIL import Image
+
+from .monitor import Figures, Monitor
+from .options import ViewerOptions
+from .preview import save_preview
+from .products import read_cloud
+from .raycasting import orbit_camera, render
+from .sparse_document import SparseDocument
+from .textured_mesh import TexturedMesh, load_glb
+from .textured_mesh import _split_corners as split_corners
+from .viewpoints import Focus, focus_of
+
+FILE_NAME = "viewer.html"
+_PICTURE_SIDE = 4096  # of the sheet of small photos: what every phone's graphics can hold
+_JPEG_QUALITY = 85
+_FRUSTUM_DEPTH = 0.12  # of a drawn camera, of the radius of what is photographed
+_POINT_SIZE = 0.004  # of a cloud's point, of the same radius
+
+
+class _Numbers:
+    """Arrays one behind the other, each at a multiple of four bytes, with a table of where they are."""
+
+    def __init__(self) -> None:
+        self.table: dict[str, dict[str, Any]] = {}
+        self._block = io.BytesIO()
+
+    def add(self, name: str, array: NDArray[Any]) -> None:
+        data = np.ascontiguousarray(array)
+        self.table[name] = {"type": data.dtype.name, "offset": self._block.tell(), "length": data.size}
+        self._block.write(data.tobytes())
+        self._block.write(b"\0" * (-self._block.tell() % 4))
+
+    def packed(self) -> bytes:
+        return gzip.compress(self._block.getvalue(), compresslevel=6, mtime=0)
+
+
+def build_viewer(
+    textured_mesh: Path,
+    dense_cloud: Path,
+    sparse_model: Path,
+    photos: Path,
+    out: Path,
+    options: ViewerOptions,
+    monitor: Monitor,
+) -> Figures:
+    """Write ``viewer.html``: the textured model, the dense cloud, and every camera with its photo.
+
+    Args:
+        textured_mesh: product with ``model.glb``.
+        dense_cloud: product with ``dense_cloud.ply``.
+        sparse_model: product with ``sparse/0`` and ``sparse_model.json``.
+        photos: product with ``images/``.
+        out: empty directory to fill.
+        options: bounds on what the page holds.
+        monitor: progress and cancellation.
+    """
+    model = pycolmap.Reconstruction(sparse_model / "sparse" / "0")
+    images = [model.images[i] for i in sorted(model.reg_image_ids(), key=lambda i: model.images[i].name)]
+    focus = focus_of(model)
+    total = len(images) + 4
+
+    numbers = _Numbers()
+    monitor.progress(0, total, "model")
+    mesh = load_glb(textured_mesh / "model.glb")
+    pictures = _pack_model(mesh, options.max_texture_pixels, numbers)
+    monitor.progress(1, total, "dense cloud")
+    points = _pack_cloud(dense_cloud, options.max_points, numbers)
+    sheet, tiles = _photo_sheet(
+        [photos / "images" / image.name for image in images],
+        options.thumbnail_size,
+        lambda done, name: monitor.progress(2 + done, total, name),
+    )
+    monitor.progress(total - 1, total, "writing the page")
+    reach = float(np.linalg.norm(mesh.vertices - focus.center, axis=1).max())
+    scene = {
+        "arrays": numbers.table,
+        "pages": len(mesh.pages),
+        "photos": [{**_frustum(image, focus.radius), "tile": tile} for image, tile in zip(images, tiles, strict=True)],
+        "point_size": focus.radius * _POINT_SIZE,
+        "center": focus.center.tolist(),
+        "radius": min(focus.radius, reach),
+        "far": reach * 2,
+        "view_direction": focus.best_direction.tolist(),
+        "metric": SparseDocument.load(sparse_model).georeference is not None,
+    }
+    subtitle = f"{len(mesh.faces):,} triangles · {points:,} points · {len(images):,} photos"
+    page = out / FILE_NAME
+    page.write_text(_render(subtitle, scene, numbers.packed(), [*pictures, ("photo-sheet", _jpeg(sheet))]), "utf-8")
+    save_preview(_first_view(mesh, focus), out)
+    return {
+        "bytes": page.stat().st_size,
+        "faces": len(mesh.faces),
+        "points": points,
+        "cameras": len(images),
+        "texture_pages": len(pictures),
+    }
+
+
+def _pack_model(mesh: TexturedMesh, max_pixels: int, numbers: _Numbers) -> list[tuple[str, bytes]]:
+    """Add each page's triangles to ``numbers``; the pictures, together no larger than ``max_pixels``."""
+    pixels = sum(page.shape[0] * page.shape[1] for page in mesh.pages)
+    scale = min(1.0, math.sqrt(max_pixels / pixels))
+    for page in range(len(mesh.pages)):
+        chosen = mesh.face_page == page
+        vertices, uv, faces = split_corners(mesh.vertices, mesh.faces[chosen], mesh.uv[chosen])
+        numbers.add(f"page{page}.position", vertices)
+        numbers.add(f"page{page}.uv", np.round(np.clip(uv, 0, 1) * 65535).astype(np.uint16))
+        numbers.add(f"page{page}.index", faces)
+    return [(f"page-{i}", _jpeg(_shrunk(Image.fromarray(page), scale))) for i, page in enumerate(mesh.pages)]
+
+
+def _shrunk(image: Image.Image, scale: float) -> Image.Image:
+    scale = min(scale, _PICTURE_SIDE / max(image.size))
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2)
+
+
+def _pack_cloud(dense_cloud: Path, max_points: int, numbers: _Numbers) -> int:
+    """Add an even choice of the cloud's points to ``numbers``; how many there are."""
+    positions, colors = read_cloud(dense_cloud)
+    chosen = np.random.default_rng(0).permutation(len(positions))[:max_points]
+    numbers.add("cloud.position", positions[chosen])
+    numbers.add("cloud.color", colors[chosen])
+    return len(chosen)
+
+
+def _first_view(mesh: TexturedMesh, focus: Focus) -> Image.Image:
+    camera = orbit_camera(focus.center, focus.radius, focus.best_direction, 640, 480)
+    return Image.fromarray(render(mesh, camera))
+
+
+def _photo_sheet(
+    paths: Sequence[Path], thumbnail_size: int, progress: Callable[[int, str], None]
+) -> tuple[Image.Image, list[list[float]]]:
+    """One picture with all photos small, and where each lies in it: left, top, right, bottom in [0, 1]."""
+    columns = math.ceil(math.sqrt(len(paths)))
+    rows = math.ceil(len(paths) / columns)
+    cell = min(thumbnail_size, _PICTURE_SIDE // columns)
+    sheet = Image.new("RGB", (columns * cell, rows * cell))
+    tiles: list[list[float]] = []
+    for i, path in enumerate(paths):
+        with Image.open(path) as photo:
+            photo.draft("RGB", (cell, cell))
+            small = photo.convert("RGB")
+        small.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+        left, top = i % columns * cell, i // columns * cell
+        sheet.paste(small, (left, top))
+        corners = [left, top, left + small.width, top + small.height]
+        tiles.append([value / side for value, side in zip(corners, sheet.size * 2, strict=True)])
+        progress(i + 1, path.name)
+    return sheet, tiles
+
+
+def _frustum(image: pycolmap.Image, radius: float) -> dict[str, Any]:
+    """A camera for the page: name, centre, forward axis and the corners of its picture, in the world frame."""
+    camera = image.camera
+    pixels = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]], float)
+    rays = np.column_stack([np.asarray(camera.cam_from_img(pixels), float), np.ones(4)])
+    depth = _FRUSTUM_DEPTH * radius
+    world_from_cam = image.cam_from_world().inverse()
+    return {
+        "name": image.name,
+        "center": image.projection_center().tolist(),
+        "forward": image.viewing_direction().tolist(),
+        "corners": [(world_from_cam * (ray * depth)).tolist() for ray in rays],
+    }
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.convert("RGB").save(data, "JPEG", quality=_JPEG_QUALITY)
+    return data.getvalue()
+
+
+def _render(subtitle: str, scene: dict[str, Any], numbers: bytes, pictures: Sequence[tuple[str, bytes]]) -> str:
+    folder = resources.files("e2e3d_assets.reconstruction") / "viewer_page"
+    template = jinja2.Template((folder / "page.html.j2").read_text("utf-8"), autoescape=True)
+    return template.render(
+        title="3D model",
+        subtitle=subtitle,
+        scene=json.dumps(scene, separators=(",", ":")).replace("<", "\\u003c"),
+        numbers=_base64(numbers),
+        pictures=[(name, _base64(picture)) for name, picture in pictures],
+        licence=(folder / "THREE_LICENSE.txt").read_text("utf-8"),
+        script=(folder / "viewer.min.js").read_text("utf-8"),
+    )
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,33 @@
+// Reads the numbers and pictures that the page carries in its own <script> elements.
+
+const ARRAY_TYPES = { float32: Float32Array, uint32: Uint32Array, uint16: Uint16Array, uint8: Uint8Array };
+
+function bytesOf(elementId) {
+  const element = document.getElementById(elementId);
+  const text = atob(element.textContent.trim());
+  element.remove(); // the text is large and is not needed again
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+async function inflate(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return new Response(stream).arrayBuffer();
+}
+
+/** The scene's description, with `array(name)` for its numbers. */
+export async function readScene() {
+  const scene = JSON.parse(document.getElementById('scene').textContent);
+  const buffer = await inflate(bytesOf('numbers'));
+  scene.array = (name) => {
+    const { type, offset, length } = scene.arrays[name];
+    return new ARRAY_TYPES[type](buffer, offset, length);
+  };
+  return scene;
+}
+
+export async function readImage(elementId) {
+  const blob = new Blob([bytesOf(elementId)], { type: 'image/jpeg' });
+  return createImageBitmap(blob);
+}

@@ -1,0 +1,112 @@
+"""From where people should look at a model: what the photographer aimed at, and the sides that were photographed.
+
+What belongs here: pure geometry on camera positions and sparse points. What does not: drawing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+_WELL_SEEN = 3  # photos that must see a point before it counts
+_CORE_QUANTILE = 0.8  # share of the well-seen points that "the whole" shall hold: far background is left out
+_CLOSED_RING_GAP = np.radians(100)  # a larger gap between neighbouring photos means that one side was not photographed
+_MIN_ELEVATION, _MAX_ELEVATION = np.radians(10), np.radians(60)
+
+
+@dataclass(frozen=True)
+class Focus:
+    """What the photos are of: a ball in the world frame, and where the cameras stand around it.
+
+    Attributes:
+        center: (3,) world position.
+        radius: of the ball that holds most of what is well seen, world units.
+        directions: (N, 3) unit vectors from the centre to each camera.
+        observations: (N,) sparse points that each camera sees.
+    """
+
+    center: NDArray[np.float64]
+    radius: float
+    directions: NDArray[np.float64]
+    observations: NDArray[np.int64]
+
+    @property
+    def azimuths(self) -> NDArray[np.float64]:
+        """(N,) angles of the cameras around the vertical, radians."""
+        return np.arctan2(self.directions[:, 1], self.directions[:, 0])
+
+    @property
+    def elevation(self) -> float:
+        """A height to look from, radians: that of the middle camera, but neither flat nor from straight above."""
+        return float(np.clip(np.median(np.arcsin(self.directions[:, 2])), _MIN_ELEVATION, _MAX_ELEVATION))
+
+    @property
+    def best_direction(self) -> NDArray[np.float64]:
+        """(3,) unit vector to look from first: the side of the camera that sees most."""
+        return direction(float(self.azimuths[np.argmax(self.observations)]), self.elevation)
+
+
+def direction(azimuth: float, elevation: float) -> NDArray[np.float64]:
+    """The unit vector (3,) of an azimuth and an elevation, radians."""
+    return np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
+
+
+def focus_of(model: pycolmap.Reconstruction) -> Focus:
+    """Find what the registered photos are of.
+
+    The centre is the point nearest to all optical axes where they meet in front of the cameras (photos around a
+    thing), else the middle of the well-seen points (photos along a wall, or from the air).
+    """
+    images = [model.images[i] for i in sorted(model.reg_image_ids())]
+    centers = np.array([image.projection_center() for image in images])
+    axes = np.array([image.viewing_direction() for image in images])
+    tracks = [(point.xyz, point.track.length()) for point in model.points3D.values()]
+    points = np.array([xyz for xyz, length in tracks if length >= _WELL_SEEN] or [xyz for xyz, _ in tracks])
+
+    center = _meeting_point(centers, axes)
+    middle = np.median(points, axis=0)
+    spread = np.quantile(np.linalg.norm(points - middle, axis=1), _CORE_QUANTILE)
+    if center is None or np.linalg.norm(center - middle) > spread:
+        center = middle
+    framed = [
+        np.linalg.norm(c - center) * min(image.camera.width, image.camera.height) / 2 / image.camera.mean_focal_length()
+        for c, image in zip(centers, images, strict=True)
+    ]
+    core = np.quantile(np.linalg.norm(points - center, axis=1), _CORE_QUANTILE)
+    offsets = centers - center
+    return Focus(
+        center=center,
+        radius=float(max(core, np.median(framed))),
+        directions=offsets / np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), 1e-12),
+        observations=np.array([image.num_points3D for image in images]),
+    )
+
+
+def _meeting_point(centers: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The point nearest to all axes in the least-squares sense; None where they are almost parallel or diverge."""
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+    normal = across.sum(axis=0)
+    if np.linalg.eigvalsh(normal)[0] < 0.02 * len(axes):
+        return None
+    center = np.linalg.solve(normal, (across @ centers[:, :, None]).sum(axis=0)[:, 0])
+    in_front = np.einsum("ij,ij->i", center - centers, axes) > 0
+    return center if in_front.mean() > 0.9 else None
+
+
+def turntable_azimuths(camera_azimuths: NDArray[np.float64], start: float, count: int) -> NDArray[np.float64]:
+    """Angles (count,) to render a model from: all around where it was photographed all around, else from the
+    photographed side only.
+
+    Args:
+        camera_azimuths: (N,) of the photos, radians.
+        start: the first angle of a full turn, radians.
+        count: how many.
+    """
+    angles = np.sort(np.mod(camera_azimuths, 2 * np.pi))
+    gaps = np.diff(angles, append=angles[0] + 2 * np.pi)
+    widest = int(np.argmax(gaps))
+    if gaps[widest] <= _CLOSED_RING_GAP:
+        return start + np.arange(count) * 2 * np.pi / count
+    first = angles[(widest + 1) % len(angles)]
+    return first + np.linspace(0, 2 * np.pi - gaps[widest], count)
