@@ -65,7 +65,7 @@ def nearby_pairs(places: Mapping[int, Gps], neighbours: int) -> list[Pair]:
     indices = sorted(places)
     ground = ground_positions([places[index] for index in indices])
     count = min(neighbours + 1, len(indices))
-    _, nearest = KDTree(ground).query(ground, k=count)
+    nearest = np.asarray(KDTree(ground).query(ground, k=count)[1])
     return _unique((indices[i], indices[int(j)]) for i, row in enumerate(nearest) for j in row)
 
 

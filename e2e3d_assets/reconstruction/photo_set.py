@@ -23,8 +23,12 @@ class PhotoCamera(_Record):
     model: str | None = None
     lens: str | None = None
     focal_mm: float | None = None
-    focal_35mm: float | None = Field(None, description="Focal length of equal diagonal view on 36 x 24 mm film.")
-    focal_px: float | None = Field(None, description="Focal length in pixels of the stored photo, from its EXIF.")
+    focal_35mm: float | None = Field(
+        default=None, description="Focal length of equal diagonal view on 36 x 24 mm film."
+    )
+    focal_px: float | None = Field(
+        default=None, description="Focal length in pixels of the stored photo, from its EXIF."
+    )
 
 
 class Gps(_Record):
@@ -50,11 +54,15 @@ class PhotoRecord(_Record):
     height: int | None = None
     camera: PhotoCamera = PhotoCamera()
     gps: Gps | None = None
-    taken: str | None = Field(None, description="Local time of the camera, ISO 8601.")
-    sharpness: float | None = Field(None, description="0 (flat or blurred) to 1 (crisp), at one common photo size.")
-    brightness: float | None = Field(None, description="Mean luma, 0 to 1.")
-    overexposed: float | None = Field(None, description="Share of pixels that are burnt out.")
-    duplicate_of: str | None = Field(None, description="Given name of an equal or nearly equal photo before it.")
+    taken: str | None = Field(default=None, description="Local time of the camera, ISO 8601.")
+    sharpness: float | None = Field(
+        default=None, description="0 (flat or blurred) to 1 (crisp), at one common photo size."
+    )
+    brightness: float | None = Field(default=None, description="Mean luma, 0 to 1.")
+    overexposed: float | None = Field(default=None, description="Share of pixels that are burnt out.")
+    duplicate_of: str | None = Field(
+        default=None, description="Given name of an equal or nearly equal photo before it."
+    )
 
 
 class PhotoSet(_Record):

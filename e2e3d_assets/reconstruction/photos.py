@@ -27,7 +27,7 @@ from .monitor import Figures, Monitor
 from .native import thread_count
 from .options import PhotosOptions
 from .photo_set import PhotoRecord, PhotoSet
-from .preview import contact_sheet, save_preview
+from .preview import contact_sheet, open_small, save_preview
 from .sharpness import LONG_SIDE, sharpness_of
 
 IMAGES = "images"
@@ -275,13 +275,7 @@ def _require_enough(photo_set: PhotoSet, options: PhotosOptions) -> None:
 def _draw_preview(photo_set: PhotoSet, out: Path) -> None:
     accepted = photo_set.accepted
     shown = accepted[:: max(1, -(-len(accepted) // _PREVIEW_PHOTOS))]
-    pictures: list[Image.Image] = []
-    for record in shown:
-        with Image.open(out / IMAGES / str(record.name)) as photo:
-            photo.draft("RGB", (256, 256))
-            photo.thumbnail((256, 256))
-            pictures.append(photo.copy())
-    save_preview(contact_sheet(pictures), out)
+    save_preview(contact_sheet([open_small(out / IMAGES / str(record.name)) for record in shown]), out)
 
 
 def _figures(photo_set: PhotoSet) -> Figures:

@@ -46,3 +46,11 @@ def contact_sheet(pictures: Sequence[Image.Image], width: int = _LONG_SIDE) -> I
             small, (column * cell + (cell - small.width) // 2, row * cell_height + (cell_height - small.height) // 2)
         )
     return sheet
+
+
+def open_small(photo: Path, side: int = 256) -> Image.Image:
+    """A photo reduced to fit a square, without decoding more of a JPEG than that needs."""
+    with Image.open(photo) as opened:
+        opened.draft("RGB", (side, side))
+        opened.thumbnail((side, side))
+        return opened.convert("RGB")

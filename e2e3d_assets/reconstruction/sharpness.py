@@ -2,13 +2,14 @@
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 LONG_SIDE = 1024
 _BLUR_TAPS = 9
 
 
-def sharpness_of(grey: NDArray[np.uint8]) -> float:
+def sharpness_of(grey: MatLike) -> float:
     """Share of the local variation that blurring again would remove: 0 flat or blurred, 1 crisp.
 
     The photo is first brought to one size, so that the figure does not depend on its resolution, and the ratio makes it
@@ -20,7 +21,7 @@ def sharpness_of(grey: NDArray[np.uint8]) -> float:
     scale = LONG_SIDE / max(grey.shape)
     if scale < 1.0:
         size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     values = grey.astype(np.float32)
     return min(_lost_variation(values, axis=0), _lost_variation(values, axis=1))
 

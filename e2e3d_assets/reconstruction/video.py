@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from cv2.typing import MatLike
 
 from .errors import BadInput
 from .monitor import Monitor
@@ -83,7 +83,7 @@ def _look_through(video: Path, given_name: str, monitor: Monitor) -> list[_Seen]
     total = max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT)))
     every = max(1, round((reader.get(cv2.CAP_PROP_FPS) or 30.0) / _LOOKED_AT_PER_SECOND))
     seen: list[_Seen] = []
-    before: NDArray[np.uint8] | None = None
+    before: MatLike | None = None
     index = 0
     while reader.grab():
         if index % every == 0:
@@ -102,7 +102,7 @@ def _look_through(video: Path, given_name: str, monitor: Monitor) -> list[_Seen]
     return seen
 
 
-def _movement(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+def _movement(before: MatLike, after: MatLike) -> float:
     """Median movement of tracked corners between two frames, in picture widths."""
     corners = cv2.goodFeaturesToTrack(before, _MAX_TRACKED, 0.01, 5)
     if corners is None:

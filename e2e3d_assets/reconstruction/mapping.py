@@ -1,0 +1,313 @@
+"""Stage ``sparse_model``: poses of the photos and 3D points, in the world frame.
+
+What belongs here: the attempts at building, their order and choice, and the record of the result. The principal point
+and the world frame have their own modules.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from PIL import Image, ImageDraw
+
+from .alignment import Alignment, align_model
+from .colmap_database import DATABASE
+from .errors import BadInput
+from .matching import MatchesDocument
+from .monitor import Figures, Monitor
+from .native import run_cancellable, thread_count
+from .options import SparseModelOptions
+from .photo_set import PhotoSet
+from .photos import IMAGES
+from .preview import save_preview
+from .principal_point import Decision, refine_principal_points
+from .sparse_document import CameraResult, ModelSummary, PhotoPose, SparseDocument
+
+SPARSE = "sparse"
+MIN_PHOTOS = 3
+
+
+@dataclass(frozen=True)
+class _Thresholds:
+    """What the incremental mapper asks of its first pair, and of each photo that it adds."""
+
+    name: str
+    init_inliers: int = 100
+    init_angle_deg: float = 16.0
+    pose_inliers: int = 30
+    pose_inlier_share: float = 0.25
+
+
+_ATTEMPTS = (
+    _Thresholds("usual thresholds"),
+    _Thresholds("first pair with fewer points and a smaller angle", 50, 6.0, 20),
+    _Thresholds("lowest thresholds", 25, 2.0, 15, 0.15),
+)
+_ADDING = _Thresholds("photos left over, with fewer points", pose_inliers=15, pose_inlier_share=0.12)
+_GOOD_ENOUGH = 0.6
+
+
+def build_sparse_model(
+    photos: Path, matches: Path, out: Path, options: SparseModelOptions, monitor: Monitor
+) -> Figures:
+    """Find the cameras' poses and the points they see (Schönberger and Frahm, "Structure-from-Motion Revisited", 2016).
+
+    Args:
+        photos: output of stage photos.
+        matches: output of stage matches.
+        out: gets ``sparse/0`` (the model with most photos), ``sparse/1`` ..., ``sparse_model.json``
+            (:class:`SparseDocument`) and ``preview.jpg``.
+        options: mapper, principal point, seed.
+        monitor: progress per photo registered.
+
+    Raises:
+        BadInput: fewer than three photos hang together.
+    """
+    photo_set = PhotoSet.load(photos)
+    compared = MatchesDocument.load(matches)
+    with tempfile.TemporaryDirectory(prefix=".mapping-", dir=out) as scratch:
+        mapping = _Mapping(photos / IMAGES, matches / DATABASE, Path(scratch), options, monitor)
+        models, attempts = mapping.run(len(compared.groups[0]), len(photo_set.accepted))
+    if not models:
+        raise BadInput(
+            "No three photos could be brought into one model",
+            "Give sharper photos, taken while walking around the thing, each overlapping the next by two thirds",
+            [record.given_name for record in photo_set.accepted],
+        )
+    places = {str(record.name): record.gps for record in photo_set.accepted if record.gps is not None}
+    models[0], decisions = refine_principal_points(models[0], options.refine_principal_point, monitor)
+    alignments: list[Alignment] = []
+    for number, model in enumerate(models):
+        monitor.check()
+        alignments.append(align_model(model, places, options.seed))
+        model.transform(alignments[-1].world_from_model)
+        (out / SPARSE / str(number)).mkdir(parents=True)
+        model.write_binary(out / SPARSE / str(number))
+    names = [str(record.name) for record in photo_set.accepted]
+    document = SparseDocument(
+        mapper=options.mapper,
+        attempts=attempts,
+        photos=_photo_poses(models, names, compared),
+        cameras=_camera_results(models[0], decisions),
+        models=[_summary(model) for model in models],
+        georeference=alignments[0].georeference,
+        frame=alignments[0].frame,
+    )
+    document.save(out)
+    _draw_preview(models[0], out)
+    return _figures(document, models[0])
+
+
+class _Mapping:
+    """Attempts at one set of matches; the inputs stay untouched."""
+
+    def __init__(
+        self, images: Path, database: Path, scratch: Path, options: SparseModelOptions, monitor: Monitor
+    ) -> None:
+        self._images, self._scratch, self._options, self._monitor = images, scratch, options, monitor
+        self._database = Path(shutil.copyfile(database, scratch / DATABASE))  # COLMAP writes a log beside what it opens
+        self._runs = 0
+
+    def run(self, matched: int, given: int) -> tuple[list[pycolmap.Reconstruction], list[str]]:
+        """Models, the largest first, and what was tried.
+
+        Args:
+            matched: photos that hang together by matches: what a model can hold at best.
+            given: photos in all.
+        """
+        if self._options.mapper == "global":
+            return ranked(self._global()), ["global"]
+        models: list[pycolmap.Reconstruction] = []
+        tried: list[str] = []
+        for thresholds in _ATTEMPTS:
+            models = ranked([*self._incremental(thresholds, given), *models])
+            tried.append(thresholds.name)
+            if models and models[0].num_reg_images() >= max(MIN_PHOTOS, _GOOD_ENOUGH * matched):
+                break
+        if models and models[0].num_reg_images() < matched:
+            tried.append(_ADDING.name)
+            models = ranked([*self._incremental(_ADDING, given, models[0]), *models])
+        return without_repetition(models), tried
+
+    def _global(self) -> list[pycolmap.Reconstruction]:
+        options = pycolmap.GlobalPipelineOptions()
+        options.num_threads = thread_count()
+        options.random_seed = self._options.seed
+        options.min_model_size = MIN_PHOTOS
+        found = run_cancellable(
+            lambda _: pycolmap.global_mapping(self._database, self._images, self._next_folder(), options), self._monitor
+        )
+        return list(found.values())
+
+    def _incremental(
+        self, thresholds: _Thresholds, given: int, start: pycolmap.Reconstruction | None = None
+    ) -> list[pycolmap.Reconstruction]:
+        options = pycolmap.IncrementalPipelineOptions()
+        options.min_model_size = MIN_PHOTOS
+        options.num_threads = thread_count()
+        options.random_seed = self._options.seed
+        options.multiple_models = start is None
+        options.mapper.init_min_num_inliers = thresholds.init_inliers
+        options.mapper.init_min_tri_angle = thresholds.init_angle_deg
+        options.mapper.abs_pose_min_num_inliers = thresholds.pose_inliers
+        options.mapper.abs_pose_min_inlier_ratio = thresholds.pose_inlier_share
+        begin: Path | str = ""
+        registered = 0
+        if start is not None:
+            begin = self._next_folder()
+            start.write_binary(begin)
+            registered = start.num_reg_images()
+
+        def another(count: int = 1) -> None:
+            nonlocal registered
+            registered += count
+            if not self._monitor.cancelled.is_set():
+                self._monitor.progress(min(registered, given), given, "photos registered")
+
+        found = run_cancellable(
+            lambda token: pycolmap.incremental_mapping(
+                self._database, self._images, self._next_folder(), options, begin,
+                lambda: another(2), another, cancellation_token=token,
+            ),
+            self._monitor,
+        )  # fmt: skip
+        return [model for model in found.values() if model.num_reg_images() >= MIN_PHOTOS]
+
+    def _next_folder(self) -> Path:
+        self._runs += 1
+        folder = self._scratch / f"run{self._runs}"
+        folder.mkdir()
+        return folder
+
+
+def ranked(models: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
+    """Most registered photos first; of equals the one with more points."""
+    return sorted(models, key=lambda model: (model.num_reg_images(), model.num_points3D()), reverse=True)
+
+
+def without_repetition(models: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
+    """Ranked models less those whose photos are mostly in the ones before."""
+    kept: list[pycolmap.Reconstruction] = []
+    seen: set[str] = set()
+    for model in models:
+        names = {model.image(image_id).name for image_id in model.reg_image_ids()}
+        if len(names - seen) >= MIN_PHOTOS or not kept:
+            kept.append(model)
+            seen |= names
+    return kept
+
+
+def _photo_poses(
+    models: Sequence[pycolmap.Reconstruction], names: Sequence[str], compared: MatchesDocument
+) -> list[PhotoPose]:
+    inliers: dict[str, int] = dict.fromkeys(names, 0)
+    for pair in compared.pairs:
+        for name in pair.photos:
+            inliers[name] = max(inliers[name], pair.inliers)
+    holders: dict[str, tuple[int, pycolmap.Image]] = {}
+    for number, model in enumerate(models):
+        for image_id in model.reg_image_ids():
+            holders.setdefault(model.image(image_id).name, (number, model.image(image_id)))
+    return [_photo_pose(name, holders.get(name), models, inliers[name]) for name in names]
+
+
+def _photo_pose(
+    name: str, holder: tuple[int, pycolmap.Image] | None, models: Sequence[pycolmap.Reconstruction], inliers: int
+) -> PhotoPose:
+    if holder is None:
+        why = f"its points did not fit the model (at most {inliers} verified in common with another photo)"
+        return PhotoPose(name=name, registered=False, reason=why if inliers else "no other photo shows the same points")
+    number, image = holder
+    model = models[number]
+    errors = [float(model.point3D(point.point3D_id).error) for point in image.get_observation_points2D()]
+    x, y, z = (float(value) for value in image.projection_center())
+    return PhotoPose(
+        name=name,
+        registered=number == 0,
+        reason=None if number == 0 else f"it belongs to a separate model, sparse/{number}",
+        model=number,
+        observations=len(errors),
+        mean_reprojection_error_px=round(float(np.mean(errors)), 4) if errors else None,
+        position=(x, y, z),
+    )
+
+
+def _camera_results(model: pycolmap.Reconstruction, decisions: Mapping[int, Decision]) -> list[CameraResult]:
+    results: list[CameraResult] = []
+    for camera_id, decision in decisions.items():
+        camera = model.camera(camera_id)
+        offset = camera.principal_point_x - camera.width / 2, camera.principal_point_y - camera.height / 2
+        results.append(
+            CameraResult(
+                camera_id=camera_id,
+                model=camera.model_name,
+                width=camera.width,
+                height=camera.height,
+                params=[float(value) for value in camera.params],
+                photos=sum(model.image(i).camera_id == camera_id for i in model.reg_image_ids()),
+                principal_point_refined=decision.refine,
+                principal_point_why=decision.why,
+                principal_point_sigma_px=decision.sigma_px,
+                principal_point_offset_px=offset,
+            )
+        )
+    return results
+
+
+def _summary(model: pycolmap.Reconstruction) -> ModelSummary:
+    return ModelSummary(
+        photos=model.num_reg_images(),
+        points=model.num_points3D(),
+        mean_reprojection_error_px=round(model.compute_mean_reprojection_error(), 4),
+        mean_track_length=round(model.compute_mean_track_length(), 3),
+    )
+
+
+def _draw_preview(model: pycolmap.Reconstruction, out: Path) -> None:
+    """Points and cameras seen from above."""
+    size = 560
+    points = np.array([point.xyz for point in model.points3D.values()])
+    colours = np.array([point.color for point in model.points3D.values()], dtype=np.uint8)
+    centres = np.array([model.image(i).projection_center() for i in model.reg_image_ids()])
+    shown = np.concatenate([centres, np.percentile(points, (2, 98), axis=0)])[:, :2]
+    middle, extent = (shown.min(axis=0) + shown.max(axis=0)) / 2, np.ptp(shown, axis=0).max()
+    scale = 0.9 * size / max(float(extent), 1e-9)
+
+    def place(xyz: np.ndarray) -> np.ndarray:
+        return np.stack([size / 2 + (xyz[:, 0] - middle[0]) * scale, size / 2 - (xyz[:, 1] - middle[1]) * scale], 1)
+
+    canvas = np.full((size, size, 3), 24, dtype=np.uint8)
+    order = np.argsort(points[:, 2])
+    pixels = place(points[order]).astype(int)
+    inside = ((pixels >= 0) & (pixels < size)).all(axis=1)
+    canvas[pixels[inside, 1], pixels[inside, 0]] = np.maximum(colours[order][inside], 60)
+    picture = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(picture)
+    views = np.array([model.image(i).viewing_direction() for i in model.reg_image_ids()])
+    for (x, y), (dx, dy) in zip(place(centres), views[:, :2], strict=True):
+        draw.line((x, y, x + 14 * dx, y - 14 * dy), fill=(255, 190, 60), width=2)
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(255, 90, 60))
+    save_preview(picture, out)
+
+
+def _figures(document: SparseDocument, model: pycolmap.Reconstruction) -> Figures:
+    registered = model.num_reg_images()
+    figures: Figures = {
+        "photos_registered": registered,
+        "photos_not_registered": len(document.photos) - registered,
+        "registered_percent": round(100.0 * registered / len(document.photos), 1),
+        "points": model.num_points3D(),
+        "mean_reprojection_error_px": document.models[0].mean_reprojection_error_px,
+        "mean_track_length": document.models[0].mean_track_length,
+        "mean_observations_per_photo": round(model.compute_mean_observations_per_reg_image(), 1),
+        "models": len(document.models),
+        "principal_points_refined": sum(camera.principal_point_refined for camera in document.cameras),
+        "georeferenced": document.georeference is not None,
+    }
+    if document.georeference is not None:
+        figures["gps_median_residual_m"] = document.georeference.median_residual_m
+    return figures

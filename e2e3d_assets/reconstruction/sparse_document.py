@@ -1,0 +1,84 @@
+"""``sparse_model.json``: what became of each photo and camera, and where in the world the model stands.
+
+What belongs here: the document's schema, and reading and writing it. How the values are found out is in
+:mod:`~e2e3d_assets.reconstruction.mapping` and the modules beside it.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FILE_NAME = "sparse_model.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PhotoPose(_Record):
+    """A photo's part in the largest model."""
+
+    name: str
+    registered: bool
+    reason: str | None = Field(default=None, description="Why it is not registered.")
+    model: int | None = Field(default=None, description="Number of the model that holds it: 0 is the largest.")
+    observations: int = 0
+    mean_reprojection_error_px: float | None = None
+    position: tuple[float, float, float] | None = Field(default=None, description="Of the camera in the world frame.")
+
+
+class CameraResult(_Record):
+    """One camera's parameters after adjustment, and the decision on its principal point."""
+
+    camera_id: int
+    model: str
+    width: int
+    height: int
+    params: list[float]
+    photos: int
+    principal_point_refined: bool
+    principal_point_why: str
+    principal_point_sigma_px: float | None = None
+    principal_point_offset_px: tuple[float, float]
+
+
+class ModelSummary(_Record):
+    """One of the models that the photos fell into."""
+
+    photos: int
+    points: int
+    mean_reprojection_error_px: float
+    mean_track_length: float
+
+
+class Georeference(_Record):
+    """The world frame is east, north, up in metres with this WGS 84 origin."""
+
+    latitude: float
+    longitude: float
+    altitude: float
+    photos_used: int
+    photos_with_gps: int
+    median_residual_m: float
+    max_residual_m: float
+
+
+class SparseDocument(_Record):
+    """All of ``sparse_model.json``."""
+
+    mapper: str
+    attempts: list[str]
+    photos: list[PhotoPose]
+    cameras: list[CameraResult]
+    models: list[ModelSummary]
+    georeference: Georeference | None = None
+    frame: str = Field(description="How the world frame was found, in plain words.")
+
+    def save(self, directory: Path) -> None:
+        """Write ``sparse_model.json`` into a directory."""
+        (directory / FILE_NAME).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path) -> "SparseDocument":
+        """Read ``sparse_model.json`` of a directory."""
+        return cls.model_validate_json((directory / FILE_NAME).read_text(encoding="utf-8"))
