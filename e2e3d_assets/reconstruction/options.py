@@ -75,11 +75,25 @@ class UndistortedPhotosOptions(StageOptions):
 class DepthMapsOptions(StageOptions):
     """PatchMatch multi-view stereo."""
 
-    max_photo_size: int = Field(default=1600, ge=128, description="Longer side of the depth maps, pixels.")
+    max_photo_size: int = Field(default=1600, ge=128, le=4000, description="Longer side of the depth maps, pixels.")
+    sources: int = Field(default=8, ge=1, le=24, description="Photos that a depth map is estimated from.")
+    views_per_pixel: int = Field(default=3, ge=1, le=8, description="Photos that one pixel is judged by, at most.")
+    quarter_sweeps: int = Field(default=6, ge=2, le=20, description="Sweeps at a quarter of the size.")
+    half_sweeps: int = Field(default=2, ge=1, le=10, description="Sweeps at half size.")
+    full_sweeps: int = Field(default=1, ge=1, le=10, description="Sweeps at full size.")
+    geometric_sweeps: int = Field(default=1, ge=0, le=5, description="Sweeps that also ask the neighbours' depth maps.")
+    keep_views: bool = Field(default=False, description="Choose each pixel's photos at half size only: faster.")
 
 
 class DenseCloudOptions(StageOptions):
     """Fusion of depth maps into one oriented, coloured cloud."""
+
+    max_reprojection_error: float = Field(default=1.0, gt=0, le=10, description="Between agreeing depth maps, pixels.")
+    max_relative_depth_error: float = Field(default=0.005, gt=0, le=0.1, description="Between agreeing depths.")
+    max_normal_angle: float = Field(default=30.0, gt=0, le=90, description="Between agreeing normals, degrees.")
+    min_views_few: int = Field(default=2, ge=2, le=10, description="Photos that must agree where few see the place.")
+    min_views_many: int = Field(default=3, ge=2, le=10, description="Photos that must agree where many see the place.")
+    many_views: int = Field(default=4, ge=2, le=30, description="So many photos that see a place are many.")
 
 
 class MeshOptions(StageOptions):

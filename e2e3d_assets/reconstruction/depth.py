@@ -1,0 +1,343 @@
+"""The stage depth_maps: a depth, normal and confidence map for every photo.
+
+What belongs here: the order of work over photos, what is kept on disk between steps, the stage's report. What does not:
+stereo itself (:mod:`.stereo`).
+
+The work goes over all photos three times, and each time holds one photo and its sources in memory:
+
+1. *search*: coarse depth maps (half size) from the photos alone;
+2. *refine*: full size, consistent with the neighbours' coarse maps;
+3. *confirm*: what no neighbour confirms is emptied, what is left gets its confidence.
+
+Each step is a function from directories to a directory and takes a subset of photos, so that several processes or
+machines can share one set: run a step's chunks, put their directories together, run the next.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BadInput
+from .monitor import Figures, Monitor
+from .options import DepthMapsOptions
+from .stereo import consistency, formats, photos, previews
+from .stereo.estimation import Level, Problem, State, estimate
+from .stereo.packing import pack_depths, view_geometry
+from .stereo.views import Camera, ReferencePlan, SparseScene, plan_references, read_scene
+
+ALGORITHM_VERSION = "1"
+WITNESSES = 16
+"""Photos that may confirm a depth. More than it is estimated from: confirming is cheap."""
+
+_MOST_PIXELS = 2.0
+_MOST_PIXELS_ONE_WITNESS = 1.0
+_MOST_COST = 0.7
+_MOST_COST_ONE_WITNESS = 0.5
+_SPECKLE_PIXELS_PER_MEGAPIXEL = 40
+_HALF_SIZE = 0.5
+
+
+def estimate_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions, monitor: Monitor) -> Figures:
+    """Estimate every photo's depth map.
+
+    What an interrupted call with the same inputs left in ``out`` is not computed again.
+
+    Args:
+        undistorted: a COLMAP dense workspace with PINHOLE cameras; masks may lie in ``masks/<photo>.png`` (black:
+            ignore).
+        out: gets COLMAP's ``stereo/`` folder (``.geometric.bin``; and ``confidence_maps``, one channel, 0…1),
+            ``depth_maps.json`` (each photo's fate) and ``preview.jpg``.
+        options: sizes and effort.
+        monitor: progress per photo and step.
+
+    Returns:
+        Photos with a depth map, photos skipped, share of pixels that got a depth.
+
+    Raises:
+        BadInput: if no photo has what it takes: points to see and another photo that sees them from elsewhere.
+    """
+    work = _work_folder(undistorted, out, options)
+    plan = DepthPlan.read(undistorted, options)
+    steps = _Steps(monitor, 3 * len(plan.usable))
+    search_depth_maps(undistorted, work / "searched", options, steps.part(0))
+    refine_depth_maps(undistorted, work / "searched", work / "refined", options, steps.part(1))
+    confirm_depth_maps(undistorted, work / "refined", out, options, steps.part(2))
+    figures = describe_depth_maps(undistorted, out, options)
+    shutil.rmtree(work)
+    return figures
+
+
+@dataclass(frozen=True)
+class DepthPlan:
+    """What every step needs to know of the set."""
+
+    scene: SparseScene
+    cameras: tuple[Camera, ...]
+    references: tuple[ReferencePlan, ...]
+
+    @classmethod
+    def read(cls, undistorted: Path, options: DepthMapsOptions) -> "DepthPlan":
+        """Plan from the sparse model. Raises BadInput if no photo can have a depth map."""
+        scene = read_scene(undistorted)
+        references = tuple(plan_references(scene, options.sources, max(WITNESSES, options.sources)))
+        if all(reference.skipped_because for reference in references):
+            raise BadInput(
+                "No depth can be estimated: no two photos show enough common points from different places",
+                "Take photos while moving around the subject, so that each part is seen by at least three of them",
+                scene.names,
+            )
+        return cls(scene, tuple(c.limited(options.max_photo_size) for c in scene.cameras), references)
+
+    @property
+    def usable(self) -> list[ReferencePlan]:
+        """The photos that get a depth map."""
+        return [reference for reference in self.references if not reference.skipped_because]
+
+    def chosen(self, names: Sequence[str] | None) -> list[ReferencePlan]:
+        """Those of ``names`` that get a depth map; None means all."""
+        wanted = None if names is None else set(names)
+        return [r for r in self.usable if wanted is None or self.scene.names[r.photo] in wanted]
+
+
+def search_depth_maps(
+    undistorted: Path, out: Path, options: DepthMapsOptions, monitor: Monitor, photos: Sequence[str] | None = None
+) -> None:
+    """First step: coarse depth maps of ``photos`` (None: all), each from the photos alone.
+
+    Args:
+        undistorted: as for :func:`estimate_depth_maps`.
+        out: gets the coarse states and reduced grey photos. Photos whose state is there already are left alone.
+        options: as for every step.
+        monitor: progress per photo.
+        photos: names of the chunk's photos.
+    """
+    plan = DepthPlan.read(undistorted, options)
+    references = plan.chosen(photos)
+    levels = [Level(0.25, options.quarter_sweeps), Level(_HALF_SIZE, options.half_sweeps)]
+    for done, reference in enumerate(references):
+        name = plan.scene.names[reference.photo]
+        monitor.progress(done, len(references), f"coarse depth of {name}")
+        if not _has_state(out, name):
+            problem = _problem(undistorted, plan, reference, options, out / "grey")
+            _save_state(out, name, estimate(problem, levels, between_sweeps=monitor.check))
+
+
+def refine_depth_maps(
+    undistorted: Path,
+    searched: Path,
+    out: Path,
+    options: DepthMapsOptions,
+    monitor: Monitor,
+    photos: Sequence[str] | None = None,
+) -> None:
+    """Second step: full-size depth maps of ``photos`` (None: all), consistent with their sources' coarse ones.
+
+    Args:
+        undistorted: as for :func:`estimate_depth_maps`.
+        searched: what :func:`search_depth_maps` wrote for all photos, chunks put together.
+        out: gets the full-size states.
+        options: as for every step.
+        monitor: progress per photo.
+        photos: names of the chunk's photos.
+    """
+    plan = DepthPlan.read(undistorted, options)
+    references = plan.chosen(photos)
+    usable = {reference.photo for reference in plan.usable}
+    geometric = options.geometric_sweeps
+    levels = [
+        Level(_HALF_SIZE, 0, geometric),
+        Level(1.0, options.full_sweeps, geometric, keeps_views=options.keep_views),
+    ]
+    for done, reference in enumerate(references):
+        name = plan.scene.names[reference.photo]
+        monitor.progress(done, len(references), f"depth of {name}")
+        if _has_state(out, name):
+            continue
+        problem = _problem(undistorted, plan, reference, options, searched / "grey")
+        nothing = np.zeros((1, 1), np.float32)
+        neighbours = [
+            _load_depth(searched, plan.scene.names[source]) if source in usable else nothing
+            for source in reference.sources
+        ]
+        state = estimate(problem, levels, _load_state(searched, name), neighbours, monitor.check)
+        _save_state(out, name, state)
+
+
+def confirm_depth_maps(
+    undistorted: Path,
+    refined: Path,
+    out: Path,
+    options: DepthMapsOptions,
+    monitor: Monitor,
+    photos: Sequence[str] | None = None,
+) -> None:
+    """Third step: keep the depths that other photos confirm, and write COLMAP's maps.
+
+    Args:
+        undistorted: as for :func:`estimate_depth_maps`.
+        refined: what :func:`refine_depth_maps` wrote for all photos, chunks put together.
+        out: gets ``stereo/{depth,normal,confidence}_maps``.
+        options: as for every step.
+        monitor: progress per photo.
+        photos: names of the chunk's photos.
+    """
+    plan = DepthPlan.read(undistorted, options)
+    references = plan.chosen(photos)
+    usable = {reference.photo for reference in plan.usable}
+    for done, reference in enumerate(references):
+        name = plan.scene.names[reference.photo]
+        monitor.progress(done, len(references), f"confirming {name}")
+        if formats.map_path(out, "confidence", name).exists():
+            continue
+        camera = plan.cameras[reference.photo]
+        witnesses = [witness for witness in reference.witnesses if witness in usable]
+        state = _load_state(refined, name)
+        confidence = _confirmed(plan, camera, witnesses, state, refined)
+        kept = confidence > 0
+        formats.write_map(formats.map_path(out, "depth", name), np.where(kept, state.depth, np.float32(0)))
+        normals = np.where(kept[..., None], state.planes[..., :3], np.float32(0))
+        formats.write_map(formats.map_path(out, "normal", name), normals)
+        formats.write_map(formats.map_path(out, "confidence", name), confidence)
+
+
+def describe_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions) -> Figures:
+    """After all chunks of the last step: write the lists, ``depth_maps.json`` and the preview into ``out``."""
+    plan = DepthPlan.read(undistorted, options)
+    names = plan.scene.names
+    formats.write_lists(out, {names[r.photo]: [names[s] for s in r.sources] for r in plan.usable})
+    fates = {names[r.photo]: _fate(plan, r, out) for r in plan.references}
+    (out / "depth_maps.json").write_text(json.dumps({"photos": fates}, indent=1))
+    previews.contact_sheet(
+        [(names[r.photo], formats.read_map(formats.map_path(out, "depth", names[r.photo]))) for r in plan.usable],
+        out / "preview.jpg",
+    )
+    coverages = [fate["coverage_pct"] for fate in fates.values() if "coverage_pct" in fate]
+    confidences = [fate["mean_confidence"] for fate in fates.values() if "mean_confidence" in fate]
+    return {
+        "photos_with_depth": len(plan.usable),
+        "photos_skipped": len(plan.references) - len(plan.usable),
+        "megapixels": round(
+            sum(plan.cameras[r.photo].width * plan.cameras[r.photo].height for r in plan.usable) / 1e6, 2
+        ),
+        "median_coverage_pct": round(float(np.median(coverages)), 1),
+        "least_coverage_pct": round(min(coverages), 1),
+        "mean_confidence": round(float(np.mean(confidences)), 3),
+    }
+
+
+def _fate(plan: DepthPlan, reference: ReferencePlan, out: Path) -> dict[str, Any]:
+    if reference.skipped_because:
+        return {"skipped_because": reference.skipped_because}
+    names = plan.scene.names
+    confidence = formats.read_map(formats.map_path(out, "confidence", names[reference.photo]))
+    kept = confidence > 0
+    return {
+        "width": confidence.shape[1],
+        "height": confidence.shape[0],
+        "sources": [names[s] for s in reference.sources],
+        "nearest_depth": reference.depth_range[0],
+        "farthest_depth": reference.depth_range[1],
+        "coverage_pct": round(100 * float(kept.mean()), 2),
+        "mean_confidence": round(float(confidence[kept].mean()), 4) if kept.any() else 0.0,
+    }
+
+
+def _confirmed(
+    plan: DepthPlan, camera: Camera, witnesses: Sequence[int], state: State, refined: Path
+) -> NDArray[np.float32]:
+    """Confidence of each pixel; 0 where the depth is not to be believed."""
+    if not witnesses:
+        return np.zeros(state.costs.shape, np.float32)
+    others = [plan.cameras[witness] for witness in witnesses]
+    geometry = view_geometry(camera, others)
+    depths = pack_depths(camera, others, [_load_depth(refined, plan.scene.names[w]) for w in witnesses])
+    depth = np.ascontiguousarray(state.depth)
+    loose = consistency.agreement(depth, geometry, depths, _MOST_PIXELS)
+    tight = consistency.agreement(depth, geometry, depths, _MOST_PIXELS_ONE_WITNESS)
+    believed = ((loose.views >= 2) & (state.costs < _MOST_COST)) | (
+        (tight.views >= 1) & (state.costs < _MOST_COST_ONE_WITNESS)
+    )
+    believed &= ~consistency.speckles(
+        np.where(believed, depth, np.float32(0)), round(_SPECKLE_PIXELS_PER_MEGAPIXEL * depth.size / 1e6)
+    )
+    return np.where(believed, consistency.confidence(state.costs, loose, _MOST_PIXELS), np.float32(0))
+
+
+def _problem(
+    undistorted: Path, plan: DepthPlan, reference: ReferencePlan, options: DepthMapsOptions, grey: Path
+) -> Problem:
+    def read(photo: int) -> NDArray[np.uint8]:
+        return photos.read_grey(undistorted, plan.scene.names[photo], plan.cameras[photo], grey)
+
+    camera = plan.cameras[reference.photo]
+    return Problem(
+        camera,
+        [plan.cameras[source] for source in reference.sources],
+        read(reference.photo),
+        [read(source) for source in reference.sources],
+        photos.read_mask(undistorted, plan.scene.names[reference.photo], camera),
+        reference.depth_range,
+        reference.baseline,
+        options.views_per_pixel,
+        reference.photo,
+    )
+
+
+class _Steps(Monitor):
+    """One progress over the stage's three steps."""
+
+    def __init__(self, monitor: Monitor, total: int) -> None:
+        super().__init__(monitor.progress, monitor.cancelled)
+        self._total = total
+
+    def part(self, index: int) -> Monitor:
+        before = index * self._total // 3
+        return Monitor(lambda done, _total, what: self.progress(before + done, self._total, what), self.cancelled)
+
+
+def _work_folder(undistorted: Path, out: Path, options: DepthMapsOptions) -> Path:
+    """Where steps keep their results: named after the inputs, so that only equal inputs find them."""
+    digest = hashlib.sha256(f"{ALGORITHM_VERSION} {options.model_dump_json()}".encode())
+    for path in sorted(p for folder in ("images", "masks", "sparse") for p in (undistorted / folder).rglob("*")):
+        digest.update(f"{path.relative_to(undistorted)} {path.stat().st_size}".encode())
+        if path.suffix == ".bin":
+            digest.update(path.read_bytes())
+    work = out / f"work-{digest.hexdigest()[:16]}"
+    if not work.exists():
+        for stale in out.iterdir():
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        work.mkdir()
+    return work
+
+
+def _state_path(folder: Path, name: str, part: str) -> Path:
+    return folder / part / f"{name}.npy"
+
+
+def _has_state(folder: Path, name: str) -> bool:
+    return _state_path(folder, name, "planes").exists()
+
+
+def _save_state(folder: Path, name: str, state: State) -> None:
+    """Planes come last and by renaming: where they are, the state is whole."""
+    for part, values in (("views", state.views), ("costs", state.costs), ("planes", state.planes)):
+        path = _state_path(folder, name, part)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished.npy")
+        np.save(unfinished, values)
+        unfinished.replace(path)
+
+
+def _load_state(folder: Path, name: str) -> State:
+    return State(*(np.load(_state_path(folder, name, part)) for part in ("planes", "costs", "views")))
+
+
+def _load_depth(folder: Path, name: str) -> NDArray[np.float32]:
+    return np.ascontiguousarray(np.load(_state_path(folder, name, "planes"), mmap_mode="r")[..., 3])

@@ -1,0 +1,94 @@
+"""Which depths other photos' depth maps confirm.
+
+What belongs here: the check of one depth map against others, and the confidence that follows. What does not: merging
+(:mod:`.merging`).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from .compiled import parallel
+from .matching_cost import geometric_cost
+from .packing import NeighbourDepths
+
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a depth map is confirmed by others.
+
+    Attributes:
+        views: (height, width) uint8, photos that confirm each pixel's depth.
+        error: (height, width) float32, mean pixels of disagreement with these.
+    """
+
+    views: NDArray[np.uint8]
+    error: NDArray[np.float32]
+
+
+def agreement(
+    depth: NDArray[np.float32], geometry: NDArray[np.float32], others: NeighbourDepths, most_pixels: float
+) -> Agreement:
+    """Count the views whose depth maps project back to within ``most_pixels`` of where they were looked up from.
+
+    Args:
+        depth: (height, width), 0 where unknown.
+        geometry: of the other photos, from :func:`.packing.view_geometry`.
+        others: their depth maps.
+        most_pixels: tolerance.
+    """
+    result = Agreement(np.zeros(depth.shape, np.uint8), np.zeros(depth.shape, np.float32))
+    _count_agreeing(
+        depth, geometry, others.depths, others.bases, others.back, np.float32(most_pixels), result.views, result.error
+    )
+    return result
+
+
+@parallel
+def _count_agreeing(depth, geometry, depths, bases, back, most_pixels, counts, errors):
+    height, width = depth.shape
+    for y in prange(height):
+        for x in range(width):
+            if not depth[y, x] > _ZERO:
+                continue
+            inverse = _ONE / depth[y, x]
+            count = 0
+            total = _ZERO
+            for view in range(geometry.shape[0]):
+                error = geometric_cost(
+                    depths, bases[view], geometry[view], back[view], np.float32(x), np.float32(y), inverse, most_pixels
+                )
+                if error < most_pixels:
+                    count += 1
+                    total += error
+            counts[y, x] = count
+            if count > 0:
+                errors[y, x] = total / np.float32(count)
+
+
+def confidence(costs: NDArray[np.float32], found: Agreement, most_pixels: float) -> NDArray[np.float32]:
+    """0…1: how well the photos match times how many photos agree, and how closely."""
+    likeness = np.clip(1 - costs, 0, 1)
+    closeness = 1 - found.error / (2 * most_pixels)
+    return (likeness * closeness * found.views / (found.views + 1.0)).astype(np.float32)
+
+
+def speckles(depth: NDArray[np.float32], fewest_pixels: int) -> NDArray[np.bool_]:
+    """Where a depth map has islands smaller than ``fewest_pixels``: what matches by chance forms no surface.
+
+    Args:
+        depth: (height, width), 0 where unknown.
+        fewest_pixels: size of an island that is kept.
+    """
+    known = depth > 0
+    if fewest_pixels < 2 or not known.any():
+        return np.zeros(depth.shape, bool)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(known.astype(np.uint8), connectivity=8)
+    small = np.asarray(stats[:, cv2.CC_STAT_AREA]) < fewest_pixels
+    return known & small[np.asarray(labels, np.int64)]

@@ -1,0 +1,63 @@
+"""COLMAP's dense files: depth, normal and confidence maps, and the lists of photos beside them.
+
+What belongs here: reading and writing, nothing else. A map is an ASCII header ``width&height&channels&``, then float32,
+little-endian, channel by channel, row by row. Depths are z in the camera frame, 0 where unknown; normals are in the
+camera frame and look towards the camera.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LONGEST_HEADER = 64
+
+
+def map_path(workspace: Path, kind: str, photo: str) -> Path:
+    """Where a photo's map lies.
+
+    Args:
+        workspace: a depth_maps product or a COLMAP dense workspace.
+        kind: ``depth``, ``normal`` or ``confidence``.
+        photo: its name.
+    """
+    return workspace / "stereo" / f"{kind}_maps" / f"{photo}.geometric.bin"
+
+
+def write_map(path: Path, values: NDArray[np.float32]) -> None:
+    """Write (height, width) or (height, width, channels) float32; the file appears complete or not at all."""
+    planar = values[None] if values.ndim == 2 else np.moveaxis(values, 2, 0)
+    channels, height, width = planar.shape
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("wb") as file:
+        file.write(f"{width}&{height}&{channels}&".encode())
+        file.write(np.ascontiguousarray(planar, "<f4").tobytes())
+    unfinished.replace(path)
+
+
+def read_map(path: Path) -> NDArray[np.float32]:
+    """A map, memory-mapped and read-only: (height, width), or (height, width, channels) of several channels.
+
+    Raises:
+        ValueError: if the file is not a whole map.
+    """
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_HEADER).split(b"&", 3)
+    try:
+        width, height, channels = (int(number) for number in head[:3])
+        offset = sum(len(number) + 1 for number in head[:3])
+        values = np.memmap(path, "<f4", "r", offset, (channels, height, width))
+    except ValueError as error:
+        raise ValueError(f"{path.name} is not a complete COLMAP map") from error
+    return values[0] if channels == 1 else np.moveaxis(values, 0, 2)
+
+
+def write_lists(workspace: Path, sources: Mapping[str, Sequence[str]]) -> None:
+    """Write ``stereo/fusion.cfg`` and ``stereo/patch-match.cfg``: the photos, and what each is compared with."""
+    folder = workspace / "stereo"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "fusion.cfg").write_text("".join(f"{name}\n" for name in sources))
+    pairs = "".join(f"{name}\n{', '.join(others)}\n" for name, others in sources.items())
+    (folder / "patch-match.cfg").write_text(pairs)
