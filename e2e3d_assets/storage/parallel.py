@@ -1,0 +1,28 @@
+"""Doing many small waits at once. Nothing here knows what is done."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
+    """``[function(item) for item in items]`` on several threads.
+
+    The first failure stops what has not begun, waits for what has, and is raised.
+    """
+    work = list(items)
+    if len(work) <= 1:
+        return [function(item) for item in work]
+    with ThreadPoolExecutor(min(threads, len(work)), thread_name_prefix="store") as pool:
+        futures = [pool.submit(function, item) for item in work]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    for future in futures:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            raise error
+    return [future.result() for future in futures]
