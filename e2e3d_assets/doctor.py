@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
-from pydantic import ValidationError
+from pydantic import SecretStr
 
-from .settings import Settings
+from .settings import Settings, WrongSettings, unknown_names
 
 _PACKAGES = ("e2e3d-assets", "dagster", "pycolmap", "open3d", "numba", "opencv-python-headless", "numpy")
 _NATIVE_MODULES = ("pycolmap", "open3d", "numba", "cv2")
@@ -36,13 +36,22 @@ def examine() -> list[Finding]:
     findings.append(Finding("graphics card", True, _graphics_card()))
     try:
         settings = Settings()
-    except ValidationError as error:
+    except WrongSettings as error:
         return [*findings, Finding("settings", False, str(error))]
-    findings += [Finding(f"E2E3D_{name.upper()}", True, str(getattr(settings, name))) for name in Settings.model_fields]
+    findings += [
+        Finding(f"E2E3D_{name.upper()}", True, _shown(getattr(settings, name))) for name in Settings.model_fields
+    ]
+    findings += [Finding(name, False, "nothing reads this variable") for name in unknown_names()]
     findings.append(_attempt("artifact store", lambda: _reachable_artifacts(settings)))
     findings.append(_attempt("upload store", lambda: _reachable_uploads(settings)))
     findings.append(_disk(settings))
     return findings
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "set, hidden" if value.get_secret_value() else "not set"
+    return "not set" if value in (None, "") else str(value)
 
 
 def _attempt(what: str, look: Callable[[], str]) -> Finding:
@@ -70,16 +79,16 @@ def _graphics_card() -> str:
 
 
 def _reachable_artifacts(settings: Settings) -> str:
-    from .storage.store import ArtifactStore
+    from .stores import open_artifacts
 
-    found = len(ArtifactStore(settings.artifacts_url, settings.scratch).image_sets())
+    found = len(open_artifacts(settings).image_sets())
     return f"{settings.artifacts_url} ({found} image sets)"
 
 
 def _reachable_uploads(settings: Settings) -> str:
-    from .storage.uploads import UploadStore
+    from .stores import open_uploads
 
-    return f"{settings.uploads_url} ({len(UploadStore(settings.uploads_url).image_sets())} image sets)"
+    return f"{settings.uploads_url} ({len(open_uploads(settings).image_sets())} image sets)"
 
 
 def _disk(settings: Settings) -> Finding:

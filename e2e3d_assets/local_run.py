@@ -26,7 +26,7 @@ from .stages import StageMeta
 from .storage.artifacts import Artifact
 from .storage.scratch import Scratch
 from .storage.store import ArtifactStore
-from .storage.uploads import UploadStore
+from .stores import open_artifacts, open_uploads
 from .terminal import TerminalProgress
 
 _DELIVERED = ("model_files", "viewer", "report")
@@ -126,7 +126,7 @@ def _image_set(photos: Path, name: str | None) -> str:
 
 
 def _upload(photos: Path, image_set: str, settings: Settings, instance: dg.DagsterInstance) -> None:
-    UploadStore(settings.uploads_url).replace(image_set, photos)
+    open_uploads(settings).replace(image_set, photos)
     instance.add_dynamic_partitions(str(image_sets.name), [image_set])
 
 
@@ -165,7 +165,7 @@ def export_set(image_set: str, directory: Path) -> Path:
         OSError: the directory cannot be written.
     """
     settings = Settings()
-    store = ArtifactStore(settings.artifacts_url, settings.scratch)
+    store = open_artifacts(settings)
     artifacts = [artifact for asset in _DELIVERED if (artifact := store.latest(image_set, asset))]
     if len(artifacts) < len(_DELIVERED):
         known = ", ".join(store.image_sets()) or "none yet"
@@ -195,12 +195,12 @@ def _copy_atomically(source: Path, target: Path) -> None:
 def list_sets() -> list[SetState]:
     """Every image set that was uploaded, run or registered, with the state of its model."""
     settings = Settings()
-    store = ArtifactStore(settings.artifacts_url, settings.scratch)
+    store = open_artifacts(settings)
     with open_instance(settings) as instance:
         names = {
             *instance.get_dynamic_partitions(str(image_sets.name)),
             *store.image_sets(),
-            *UploadStore(settings.uploads_url).image_sets(),
+            *open_uploads(settings).image_sets(),
         }
         return [_state(name, store, instance) for name in sorted(names)]
 

@@ -29,8 +29,8 @@ from .reconstruction.report_schema import RunRecord, StageRecord
 from .settings import Settings
 from .storage.artifacts import Artifact
 from .storage.scratch import Scratch
-from .storage.store import ArtifactStore
-from .storage.uploads import Upload, UploadStore
+from .storage.uploads import Upload
+from .stores import open_artifacts, open_uploads, upload_of
 
 Result = TypeVar("Result")
 
@@ -103,7 +103,7 @@ class Stages(dg.ConfigurableResource):
         options = self._options(asset)
         recipe = _recipe(asset, context.assets_def.code_versions_by_key[context.asset_key], options, inputs)
         settings = Settings()
-        store = ArtifactStore(settings.artifacts_url, settings.scratch)
+        store = open_artifacts(settings)
         earlier = None if self.fresh else store.latest(context.partition_key, asset)
         if earlier is not None and earlier.meta.get("recipe") == recipe:
             yield self._output(asset, earlier, reused=True)
@@ -126,7 +126,7 @@ class Stages(dg.ConfigurableResource):
 
     def upload(self, image_set: str) -> Upload:
         """What was uploaded for an image set."""
-        return UploadStore(Settings().uploads_url).upload(image_set)
+        return upload_of(open_uploads(Settings()), image_set)
 
     def record(self, context: dg.AssetExecutionContext, products: Mapping[str, Artifact]) -> RunRecord:
         """What this run knows of itself and of the products that it reports on, in the order given."""

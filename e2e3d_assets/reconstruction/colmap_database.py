@@ -1,53 +1,57 @@
-"""Looking into a COLMAP database while COLMAP writes it.
+"""Looking into a COLMAP database while COLMAP writes it, and making it small when it is done.
 
-What belongs here: read-only questions by SQL that pycolmap's own class has no answer for, and progress from them.
+While pycolmap has a database open, only pycolmap may look into it: Python's ``sqlite3`` is another copy of SQLite, and
+closing its file drops the POSIX locks of the whole process, which ends in "locking protocol" and an abort.
 """
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
+
+import pycolmap
 
 from .errors import Cancelled
 from .monitor import Monitor
 
 DATABASE = "database.db"
-Table: TypeAlias = Literal["descriptors", "two_view_geometries", "matches", "pose_priors"]
+IsWritten: TypeAlias = Callable[[pycolmap.Database], bool]
 _POLL_SECONDS = 0.5
 
 
-def count_rows(database: Path, table: Table) -> int:
-    """Rows of a table; 0 while the database does not exist or is busy."""
-    if not database.is_file():
-        return 0
-    try:
-        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
-            return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])  # noqa: S608, one of Table
-    except sqlite3.OperationalError:
-        return 0
-
-
 @contextmanager
-def polled_progress(database: Path, table: Table, total: int, what: str, monitor: Monitor) -> Iterator[None]:
-    """While the body lets COLMAP write ``table``, tell the monitor how many rows there are."""
+def polled_progress(database: Path, rows: Iterable[IsWritten], what: str, monitor: Monitor) -> Iterator[None]:
+    """While the body lets COLMAP write ``rows``, tell the monitor how many of them are written.
+
+    Args:
+        database: exists already.
+        rows: for each unit of work, the question whether the database has it.
+        what: the unit's name for people.
+        monitor: is told from a thread.
+    """
+    pending = list(rows)
+    total = len(pending)
     finished = threading.Event()
 
-    def poll() -> None:
+    def poll(reader: pycolmap.Database) -> None:
+        nonlocal pending
         while not finished.wait(_POLL_SECONDS):
+            pending = [is_written for is_written in pending if not is_written(reader)]
             try:
-                monitor.progress(min(total, count_rows(database, table)), total, what)
+                monitor.progress(total - len(pending), total, what)
             except Cancelled:
                 return  # the native call, which watches the monitor itself, raises it in the caller's thread
 
-    thread = threading.Thread(target=poll, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        finished.set()
-        thread.join()
+    with pycolmap.Database.open(database) as reader:
+        thread = threading.Thread(target=poll, args=(reader,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            thread.join()
     monitor.progress(total, total, what)
 
 

@@ -6,6 +6,7 @@ What belongs here: camera groups and their focal priors, and the extraction. Com
 
 import json
 from collections.abc import Hashable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,9 @@ def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor:
     for group in groups:
         monitor.check()
         _import_group(photos / IMAGES, database, group)
-    with polled_progress(database, "descriptors", len(records), "key points", monitor):
+    with pycolmap.Database.open(database) as opened:
+        rows = [partial(_has_features, image_id=image.image_id) for image in opened.read_all_images()]
+    with polled_progress(database, rows, "photos", monitor):
         _extract(photos / IMAGES, database, [str(record.name) for record in records], options, monitor)
     close_journal(database)
     document = _document(database, groups, options)
@@ -107,6 +110,10 @@ def _import_group(images: Path, database: Path, group: Sequence[PhotoRecord]) ->
         reader.camera_params = f"{focal},{(group[0].width or 0) / 2},{(group[0].height or 0) / 2},0"
     names = [str(record.name) for record in group]
     pycolmap.import_images(database, images, pycolmap.CameraMode.SINGLE, names, reader)
+
+
+def _has_features(database: pycolmap.Database, image_id: int) -> bool:
+    return database.exists_descriptors(image_id)
 
 
 def _extract(images: Path, database: Path, names: list[str], options: FeaturesOptions, monitor: Monitor) -> None:

@@ -7,6 +7,7 @@ fits. Which pairs are chosen is in :mod:`~e2e3d_assets.reconstruction.pairing`.
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def match_features(photos: Path, features: Path, out: Path, options: MatchesOpti
     shutil.copyfile(features / DATABASE, database)
     image_ids = _image_ids(database, photo_set.accepted)
     reasons = _choose_pairs(photo_set, database, image_ids, options, monitor)
-    _compare(database, photo_set.accepted, list(reasons), options, monitor)
+    _compare(database, photo_set.accepted, image_ids, list(reasons), options, monitor)
     document = _document(database, photo_set.accepted, image_ids, reasons, options)
     drop_descriptors(database)
     _require_overlap(document, photo_set.accepted)
@@ -122,7 +123,12 @@ def _image_ids(database: Path, records: Sequence[PhotoRecord]) -> list[int]:
 
 
 def _compare(
-    database: Path, records: Sequence[PhotoRecord], pairs: Sequence[Pair], options: MatchesOptions, monitor: Monitor
+    database: Path,
+    records: Sequence[PhotoRecord],
+    image_ids: Sequence[int],
+    pairs: Sequence[Pair],
+    options: MatchesOptions,
+    monitor: Monitor,
 ) -> None:
     matching = pycolmap.FeatureMatchingOptions()
     matching.num_threads = thread_count()
@@ -135,13 +141,18 @@ def _compare(
         pairing = pycolmap.ImportedPairingOptions()
         pairing.match_list_path = listed
         pairing.block_size = _BLOCK
-        with polled_progress(database, "two_view_geometries", len(pairs), "pairs", monitor):
+        rows = [partial(_is_compared, pair=(image_ids[i], image_ids[j])) for i, j in pairs]
+        with polled_progress(database, rows, "pairs", monitor):
             run_cancellable(
                 lambda token: pycolmap.match_image_pairs(
                     database, matching, pairing, verification, pycolmap.Device.cpu, cancellation_token=token
                 ),
                 monitor,
             )
+
+
+def _is_compared(database: pycolmap.Database, pair: tuple[int, int]) -> bool:
+    return database.exists_two_view_geometry(*pair)
 
 
 def _document(
