@@ -64,8 +64,9 @@ def run(
     """
     from .local_run import NoModel, Unusable, reconstruct
 
+    values = _parse_overrides(quality, overrides or [])
     try:
-        written = reconstruct(photos, quality, _parse_overrides(quality, overrides or []), output, name, fresh, _out)
+        written = reconstruct(photos, quality, values, output, name, fresh, _out)
     except Unusable as error:
         _stop(EXIT_USAGE, str(error))
     except NoModel as error:

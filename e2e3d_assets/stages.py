@@ -8,7 +8,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -183,14 +183,14 @@ def _off_main_thread(call: Callable[[], Result], cancelled: threading.Event) -> 
         except BaseException as error:  # raised in the main thread below
             future.set_exception(error)
 
-    thread = threading.Thread(target=work, name="stage", daemon=True)
-    thread.start()
+    threading.Thread(target=work, name="stage", daemon=True).start()
+    # Waiting for the future, not for the thread: an interrupted Thread.join takes a living thread for dead.
     try:
-        while thread.is_alive():
-            thread.join(_POLL_SECONDS)
+        while not future.done():
+            wait([future], _POLL_SECONDS)
     except BaseException:
         cancelled.set()
-        thread.join(_SECONDS_TO_STOP)
+        wait([future], _SECONDS_TO_STOP)
         raise
     try:
         return future.result()

@@ -59,7 +59,9 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         from ..settings import Settings
 
         settings = Settings()
-        return ArtifactStore(self.url or settings.artifacts_url, Path(self.scratch or settings.scratch))
+        return ArtifactStore(
+            self.url or settings.artifacts_url, Path(self.scratch or settings.scratch), **settings.bucket_options
+        )
 
 
 def _name(context: dg.OutputContext | dg.InputContext) -> str:
