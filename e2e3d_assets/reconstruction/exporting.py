@@ -4,8 +4,10 @@ What belongs here: which files are delivered. The vertices of every file lie in 
 only the GLB says y up, by the matrix of its root node, as glTF demands.
 """
 
+import json
 import os
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,11 @@ from numpy.typing import NDArray
 
 from .monitor import Figures, Monitor
 from .options import ModelFilesOptions
-from .products import read_texture_files
 from .textured_mesh import TexturedMesh, load_glb
 from .wavefront import write_obj
 
 _STEPS = 5
+_SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
 
 
 def export_model_files(
@@ -67,10 +69,24 @@ def _link_or_copy(source: str | Path, target: str | Path) -> None:
 def _write_textures(glb: Path, out: Path) -> list[str]:
     """The atlas pages beside the OBJ, byte for byte as in the GLB; their names, by page."""
     names: list[str] = []
-    for page, (suffix, data) in enumerate(read_texture_files(glb)):
+    for page, (suffix, data) in enumerate(_texture_files(glb)):
         names.append(f"texture_{page}{suffix}")
         (out / names[-1]).write_bytes(data)
     return names
+
+
+def _texture_files(glb: Path) -> list[tuple[str, bytes]]:
+    """The pages of the atlas as they lie in ``model.glb``: (suffix with dot, bytes) of each."""
+    data = glb.read_bytes()
+    json_size = struct.unpack_from("<I", data, 12)[0]
+    document = json.loads(data[20 : 20 + json_size])
+    binary = memoryview(data)[28 + json_size :]
+    files: list[tuple[str, bytes]] = []
+    for image in document["images"]:
+        view = document["bufferViews"][image["bufferView"]]
+        picture = binary[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
+        files.append((_SUFFIXES[image["mimeType"]], bytes(picture)))
+    return files
 
 
 def _write_ply(mesh: TexturedMesh, path: Path) -> None:

@@ -54,15 +54,15 @@ class PhotoRecord(_Record):
     name: str = Field(description="File name as the user gave it.")
     image: str | None = Field(description="Name in `photos/images` and in the COLMAP model; null if rejected.")
     fate: PhotoFate = Field(description="registered: has a place in the model; rejected: was not used at all.")
-    reason: str = Field("", description="Why it was rejected or could not be placed; empty if registered.")
-    width: NonNegativeInt | None = Field(None, description="Pixels, upright.")
-    height: NonNegativeInt | None = Field(None, description="Pixels, upright.")
-    camera: str | None = Field(None, description="Make and model by EXIF.")
-    sharpness: float | None = Field(None, description="Larger is sharper; compare within one set only.")
-    matched_photos: NonNegativeInt | None = Field(None, description="Photos that verified matches join it to.")
-    points: NonNegativeInt | None = Field(None, description="Sparse points that it sees.")
-    mean_reprojection_error_px: NonNegativeFloat | None = Field(None, description="Of those points, pixels.")
-    position: tuple[float, float, float] | None = Field(None, description="Camera centre, world frame.")
+    reason: str = Field(default="", description="Why it was rejected or could not be placed; empty if registered.")
+    width: NonNegativeInt | None = Field(default=None, description="Pixels, upright.")
+    height: NonNegativeInt | None = Field(default=None, description="Pixels, upright.")
+    camera: str | None = Field(default=None, description="Make and model by EXIF.")
+    sharpness: float | None = Field(default=None, description="Larger is sharper; compare within one set only.")
+    matched_photos: NonNegativeInt | None = Field(default=None, description="Photos that verified matches join it to.")
+    points: NonNegativeInt | None = Field(default=None, description="Sparse points that it sees.")
+    mean_reprojection_error_px: NonNegativeFloat | None = Field(default=None, description="Of those points, pixels.")
+    position: tuple[float, float, float] | None = Field(default=None, description="Camera centre, world frame.")
 
 
 class PhotosSummary(_Record):
@@ -128,13 +128,13 @@ class QualityWarning(_Record):
     code: str = Field(description="Stable name for programs.")
     severity: Literal["note", "warning", "serious"]
     message: str = Field(description="What is the matter, in plain words.")
-    advice: str = Field("", description="What to do about it.")
+    advice: str = Field(default="", description="What to do about it.")
 
 
 class Report(_Record):
     """``report.json``: everything that an engineer needs to trust or to reject a model."""
 
-    schema_version: str = Field(SCHEMA_VERSION, pattern=r"^\d+\.\d+$")
+    schema_version: str = Field(default=SCHEMA_VERSION, pattern=r"^\d+\.\d+$")
     image_set: str
     quality: str
     run_id: str

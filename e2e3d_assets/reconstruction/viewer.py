@@ -28,9 +28,9 @@ from PIL import Image
 from .monitor import Figures, Monitor
 from .options import ViewerOptions
 from .preview import save_preview
-from .products import read_cloud
 from .raycasting import orbit_camera, render
 from .sparse_document import SparseDocument
+from .stereo.ply import read_points
 from .textured_mesh import TexturedMesh, load_glb
 from .textured_mesh import _split_corners as split_corners
 from .viewpoints import Focus, focus_of
@@ -81,12 +81,12 @@ def build_viewer(
     """
     model = pycolmap.Reconstruction(sparse_model / "sparse" / "0")
     images = [model.images[i] for i in sorted(model.reg_image_ids(), key=lambda i: model.images[i].name)]
-    focus = focus_of(model)
     total = len(images) + 4
 
     numbers = _Numbers()
     monitor.progress(0, total, "model")
     mesh = load_glb(textured_mesh / "model.glb")
+    focus = focus_of(model).within(mesh.vertices)
     pictures = _pack_model(mesh, options.max_texture_pixels, numbers)
     monitor.progress(1, total, "dense cloud")
     points = _pack_cloud(dense_cloud, options.max_points, numbers)
@@ -103,7 +103,7 @@ def build_viewer(
         "photos": [{**_frustum(image, focus.radius), "tile": tile} for image, tile in zip(images, tiles, strict=True)],
         "point_size": focus.radius * _POINT_SIZE,
         "center": focus.center.tolist(),
-        "radius": min(focus.radius, reach),
+        "radius": focus.radius,
         "far": reach * 2,
         "view_direction": focus.best_direction.tolist(),
         "metric": SparseDocument.load(sparse_model).georeference is not None,
@@ -144,10 +144,10 @@ def _shrunk(image: Image.Image, scale: float) -> Image.Image:
 
 def _pack_cloud(dense_cloud: Path, max_points: int, numbers: _Numbers) -> int:
     """Add an even choice of the cloud's points to ``numbers``; how many there are."""
-    positions, colors = read_cloud(dense_cloud)
-    chosen = np.random.default_rng(0).permutation(len(positions))[:max_points]
-    numbers.add("cloud.position", positions[chosen])
-    numbers.add("cloud.color", colors[chosen])
+    points = read_points(dense_cloud / "dense_cloud.ply")
+    chosen = points[np.sort(np.random.default_rng(0).permutation(len(points))[:max_points])]
+    numbers.add("cloud.position", np.stack([chosen["x"], chosen["y"], chosen["z"]], axis=1))
+    numbers.add("cloud.color", np.stack([chosen["red"], chosen["green"], chosen["blue"]], axis=1))
     return len(chosen)
 
 

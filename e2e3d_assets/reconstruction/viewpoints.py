@@ -3,7 +3,7 @@
 What belongs here: pure geometry on camera positions and sparse points. What does not: drawing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pycolmap
@@ -30,6 +30,11 @@ class Focus:
     radius: float
     directions: NDArray[np.float64]
     observations: NDArray[np.int64]
+
+    def within(self, vertices: NDArray) -> "Focus":
+        """The same, no larger than a mesh with these vertices (V, 3)."""
+        reach = float(np.linalg.norm(vertices - self.center, axis=1).max())
+        return replace(self, radius=min(self.radius, reach))
 
     @property
     def azimuths(self) -> NDArray[np.float64]:

@@ -3,15 +3,16 @@
 A textured box (two atlas pages) on the ground, seen by eight cameras in a ring, in a world frame with z up.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import open3d as o3d
 import pycolmap
 import trimesh
 from PIL import Image, ImageDraw
 
+from e2e3d_assets.reconstruction.matching import MATCHES_FILE, MatchedPair, MatchesDocument
 from e2e3d_assets.reconstruction.photo_set import PhotoCamera, PhotoRecord, PhotoSet
 from e2e3d_assets.reconstruction.sparse_document import (
     CameraResult,
@@ -20,6 +21,8 @@ from e2e3d_assets.reconstruction.sparse_document import (
     PhotoPose,
     SparseDocument,
 )
+from e2e3d_assets.reconstruction.stereo.formats import map_path, write_map
+from e2e3d_assets.reconstruction.stereo.ply import POINT, PlyWriter
 from e2e3d_assets.reconstruction.textured_mesh import TexturedMesh
 
 CAMERAS = 8
@@ -30,11 +33,30 @@ SIZE = (320, 240)
 FOCAL = 300.0
 
 
+STAGES = (
+    "photos",
+    "features",
+    "matches",
+    "sparse_model",
+    "undistorted_photos",
+    "depth_maps",
+    "dense_cloud",
+    "mesh",
+    "textured_mesh",
+    "model_files",
+    "viewer",
+)
+
+
 @dataclass(frozen=True)
 class DeliveryScene:
     """Directories of products, by asset."""
 
     root: Path
+
+    @property
+    def products(self) -> dict[str, Path]:
+        return {asset: self[asset] for asset in STAGES}
 
     def __getitem__(self, asset: str) -> Path:
         return self.root / asset
@@ -42,7 +64,7 @@ class DeliveryScene:
 
 def make_scene(root: Path) -> DeliveryScene:
     scene = DeliveryScene(root)
-    for asset in ("textured_mesh", "dense_cloud", "sparse_model", "photos"):
+    for asset in STAGES:
         scene[asset].mkdir(parents=True)
     model = _sparse_model()
     (scene["sparse_model"] / "sparse" / "0").mkdir(parents=True)
@@ -51,6 +73,10 @@ def make_scene(root: Path) -> DeliveryScene:
     _write_photos(scene["photos"])
     _write_mesh(scene["textured_mesh"])
     _write_cloud(scene["dense_cloud"])
+    _write_matches(scene["matches"])
+    _write_depths(scene["undistorted_photos"], scene["depth_maps"], model, scene["photos"])
+    for made_by_tests in ("model_files", "viewer"):
+        (scene[made_by_tests] / "made_up.txt").write_text("made up")
     return scene
 
 
@@ -198,8 +224,30 @@ def page_image(page: int) -> Image.Image:
 
 
 def _write_cloud(directory: Path) -> None:
-    points = surface_points(2000, seed=1)
-    cloud = o3d.t.geometry.PointCloud(o3d.core.Tensor(points.astype(np.float32)))
-    cloud.point.normals = o3d.core.Tensor(np.tile(np.float32([0, 0, 1]), (len(points), 1)))
-    cloud.point.colors = o3d.core.Tensor(np.tile(np.uint8([90, 160, 40]), (len(points), 1)))
-    o3d.t.io.write_point_cloud(str(directory / "dense_cloud.ply"), cloud)
+    points = np.zeros(2000, POINT)
+    points["x"], points["y"], points["z"] = surface_points(len(points), seed=1).T
+    points["nz"] = 1
+    points["red"], points["green"], points["blue"] = 90, 160, 40
+    with PlyWriter(directory / "dense_cloud.ply") as file:
+        file.write(points)
+
+
+def _write_matches(directory: Path) -> None:
+    """Neighbours in the ring match."""
+    names = [f"photo_{i}.jpg" for i in range(CAMERAS)]
+    pairs = [
+        MatchedPair(photos=(names[i], names[(i + 1) % CAMERAS]), matches=200, inliers=150, why=["exhaustive"])
+        for i in range(CAMERAS)
+    ]
+    document = MatchesDocument(pairing="exhaustive", pairs=pairs, groups=[names])
+    (directory / MATCHES_FILE).write_text(document.model_dump_json())
+
+
+def _write_depths(undistorted: Path, depth_maps: Path, model: pycolmap.Reconstruction, photos: Path) -> None:
+    (undistorted / "sparse").mkdir()
+    model.write_binary(undistorted / "sparse")
+    shutil.copytree(photos / "images", undistorted / "images")
+    depth = np.tile(np.linspace(1, 4, SIZE[0], dtype=np.float32), (SIZE[1], 1))
+    depth[:40] = 0
+    for i in range(CAMERAS):
+        write_map(map_path(depth_maps, "depth", f"photo_{i}.jpg"), depth)

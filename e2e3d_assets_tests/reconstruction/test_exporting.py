@@ -26,7 +26,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> DeliveryScene:
 
 @pytest.fixture(scope="module")
 def exported(scene: DeliveryScene) -> Path:
-    out = scene.root / "model_files"
+    out = scene.root / "exported"
     out.mkdir()
     export(scene, out)
     return out

@@ -1,0 +1,221 @@
+"""Stage ``report``: how good the model is and why, as ``report.json`` and ``report.html``.
+
+What belongs here: putting the parts together. Figures, judgement, plots and pictures are in :mod:`.reporting`; the
+document's shape is in :mod:`.report_schema`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pycolmap
+from PIL import Image
+
+from .matching import MatchesDocument
+from .monitor import Figures, Monitor
+from .options import ReportOptions
+from .photo_set import PhotoSet
+from .preview import contact_sheet, save_preview
+from .report_schema import DenseSummary, Report, RunRecord
+from .reporting import pictures, plots, summaries
+from .reporting.advice import Ring, judge
+from .sparse_document import SparseDocument
+from .stereo.ply import read_points
+from .textured_mesh import TexturedMesh, load_glb
+from .viewpoints import Focus, focus_of
+
+HTML_NAME, JSON_NAME = "report.html", "report.json"
+_STEPS = 6
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What the stages left, read once."""
+
+    products: Mapping[str, Path]
+    photos: PhotoSet
+    matches: MatchesDocument
+    sparse: SparseDocument
+    model: pycolmap.Reconstruction
+    mesh: TexturedMesh
+    focus: Focus
+
+
+def build_report(
+    record: RunRecord, products: Mapping[str, Path], out: Path, options: ReportOptions, monitor: Monitor
+) -> Figures:
+    """Write ``report.json`` (:class:`~.report_schema.Report`), ``report.html`` and ``preview.jpg``.
+
+    Args:
+        record: what the orchestrator knows of the run.
+        products: directory of each of the other eleven assets' products, by asset.
+        out: empty directory to fill.
+        options: of the report.
+        monitor: progress and cancellation.
+    """
+    monitor.progress(0, _STEPS, "reading the products")
+    evidence = _read(products)
+    monitor.progress(1, _STEPS, "figures")
+    report = _report(record, evidence)
+    (out / JSON_NAME).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    monitor.progress(2, _STEPS, "turntable")
+    views = list(pictures.turntable(evidence.mesh, evidence.focus, monitor))
+    save_preview(contact_sheet(views), out)
+    monitor.progress(3, _STEPS, "page")
+    html = _page(report, evidence, views, monitor)
+    (out / HTML_NAME).write_text(html, encoding="utf-8")
+    monitor.progress(_STEPS, _STEPS, "done")
+    return {
+        "warnings": sum(warning.severity != "note" for warning in report.warnings),
+        "notes": sum(warning.severity == "note" for warning in report.warnings),
+        "photos_registered": report.photos.registered,
+        "mean_reprojection_error_px": round(report.sparse.mean_reprojection_error_px, 3),
+        "dense_points": report.dense.points,
+        "faces": report.mesh.faces,
+        "wall_seconds_of_stages": round(sum(stage.wall_seconds for stage in report.stages), 1),
+        "html_bytes": (out / HTML_NAME).stat().st_size,
+    }
+
+
+def _read(products: Mapping[str, Path]) -> _Evidence:
+    model = pycolmap.Reconstruction(products["sparse_model"] / "sparse" / "0")
+    mesh = load_glb(products["textured_mesh"] / "model.glb")
+    return _Evidence(
+        products=products,
+        photos=PhotoSet.load(products["photos"]),
+        matches=MatchesDocument.load(products["matches"]),
+        sparse=SparseDocument.load(products["sparse_model"]),
+        model=model,
+        mesh=mesh,
+        focus=focus_of(model).within(mesh.vertices),
+    )
+
+
+def _report(record: RunRecord, evidence: _Evidence) -> Report:
+    figures = {stage.stage: stage.figures for stage in record.stages}
+    photos = summaries.summarise_photos(evidence.photos, evidence.matches, evidence.sparse)
+    sparse = summaries.summarise_sparse(evidence.model, evidence.sparse)
+    mesh = summaries.summarise_mesh(evidence.mesh)
+    texture = summaries.summarise_texture(evidence.mesh, _number(figures, "textured_mesh", "coverage"))
+    ring = Ring([image.name for image in _registered(evidence.model)], np.degrees(evidence.focus.azimuths).tolist())
+    depth_coverage = _number(figures, "depth_maps", "median_coverage_pct")
+    return Report(
+        **record.model_dump(),
+        finished=datetime.now(UTC),
+        warnings=judge(photos, sparse, mesh, texture, ring, depth_coverage),
+        photos=photos,
+        sparse=sparse,
+        dense=DenseSummary(points=len(read_points(evidence.products["dense_cloud"] / "dense_cloud.ply"))),
+        mesh=mesh,
+        texture=texture,
+        files=summaries.list_files([evidence.products["model_files"], evidence.products["viewer"]]),
+        versions=summaries.versions(),
+    )
+
+
+def _number(figures: Mapping[str, Mapping[str, object]], stage: str, name: str) -> float | None:
+    value = figures.get(stage, {}).get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _registered(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
+    """In the order of :class:`~.viewpoints.Focus`."""
+    return [model.images[i] for i in sorted(model.reg_image_ids())]
+
+
+def _page(report: Report, evidence: _Evidence, views: list[Image.Image], monitor: Monitor) -> str:
+    samples = [
+        (name, pictures.data_uri(photo), pictures.data_uri(depth))
+        for name, photo, depth in pictures.depth_samples(
+            evidence.products["undistorted_photos"], evidence.products["depth_maps"]
+        )
+    ]
+    thumbnails: dict[str, str] = {}
+    for photo in report.photos.items:
+        monitor.progress(4, _STEPS, photo.name)
+        if photo.image is not None:
+            thumbnails[photo.image] = pictures.data_uri(
+                pictures.small_photo(evidence.products["photos"] / "images" / photo.image)
+            )
+    monitor.progress(5, _STEPS, "page")
+    folder = resources.files("e2e3d_assets.reconstruction") / "reporting"
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(size=_size, duration=_duration)
+    return environment.from_string((folder / "report.html.j2").read_text("utf-8")).render(
+        report=report,
+        plots=_plots(report, evidence),
+        views=[pictures.data_uri(view) for view in views],
+        samples=samples,
+        thumbnails=thumbnails,
+        total_wall=sum(stage.wall_seconds for stage in report.stages),
+        total_cpu=sum(stage.cpu_seconds for stage in report.stages),
+        most_wall=max((stage.wall_seconds for stage in report.stages), default=0) or 1,
+    )
+
+
+def _plots(report: Report, evidence: _Evidence) -> dict[str, str]:
+    numbers = {photo.image: i for i, photo in enumerate(report.photos.items, 1) if photo.image is not None}
+    images = [image for image in _registered(evidence.model) if image.name in numbers]
+    cameras = [
+        plots.PlanCamera(
+            numbers[image.name],
+            image.name,
+            tuple(image.projection_center()[:2]),
+            tuple(image.viewing_direction()[:2]),
+        )
+        for image in images
+    ]
+    points = list(evidence.model.points3D.values())
+    pairs = summaries.verified_pairs(evidence.matches)
+    index = {image.name: i for i, image in enumerate(images)}
+    edges = [
+        (index[a], index[b], pair.inliers) for pair in pairs for a, b in [pair.photos] if a in index and b in index
+    ]
+    errors = np.array([point.error for point in points])
+    tracks = np.array([point.track.length() for point in points])
+    longest = int(np.clip(tracks.max(initial=3), 8, 40))
+    accepted = [photo.image for photo in report.photos.items if photo.image is not None]
+    order = {name: i for i, name in enumerate(accepted)}
+    return {
+        "plan": plots.plan(
+            cameras, np.array([point.xyz[:2] for point in points]), edges, metric=report.sparse.scale == "metres"
+        ),
+        "matches": plots.match_matrix(
+            accepted, [(order[a], order[b], pair.inliers) for pair in pairs for a, b in [pair.photos]]
+        ),
+        "errors": plots.histogram(
+            errors,
+            np.linspace(0, max(2.0, float(np.quantile(errors, 0.99))), 41),
+            "reprojection error of a point, pixels",
+            "points",
+            (float(np.median(errors)), f"median {np.median(errors):.2f} px"),
+        ),
+        "tracks": plots.histogram(
+            tracks,
+            np.arange(2, longest + 2) - 0.5,
+            f"photos that see a point (last bar: {longest} or more)",
+            "points",
+            (float(tracks.mean()), f"mean {tracks.mean():.1f}"),
+        ),
+    }
+
+
+def _size(number: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.0f} {unit}" if number >= 100 or unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError
+
+
+def _duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,222 @@
+"""Warnings in plain words: what a person should know before trusting the model, and what to do about it.
+
+What belongs here: pure judgement of figures; every limit that makes a warning stands in this file.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..report_schema import (
+    MeshSummary,
+    PhotoRecord,
+    PhotosSummary,
+    QualityWarning,
+    SparseSummary,
+    TextureSummary,
+)
+
+_NAMES_SHOWN = 6
+_WEAK_PHOTO_POINTS = 80  # a pose from fewer points is easily wrong
+_BLURRED_SHARE = 0.5  # of the set's median sharpness
+_HIGH_ERROR_PX, _VERY_HIGH_ERROR_PX = 1.0, 2.0
+_SHORT_TRACKS = 2.7  # mean photos per point; chains of pairs drift
+_MOST_LOST = 0.34  # share of photos without a place above which the model is doubtful
+_RING_DEG = 200  # photos that stand around more than this are meant to go all around
+_GAP_DEG = 55  # between neighbours in a ring: matching and texture fail beyond
+_LOW_DEPTH_PERCENT = 35
+_LOW_TEXTURE_COVERAGE = 0.9
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Where photos stand around what they show.
+
+    Attributes:
+        names: of the registered photos.
+        azimuths_deg: of each, around the vertical.
+    """
+
+    names: Sequence[str]
+    azimuths_deg: Sequence[float]
+
+    def widest_gap(self) -> tuple[float, str, str]:
+        """(degrees, name of the photo before it, name of the photo after it)."""
+        around = sorted((azimuth % 360, name) for azimuth, name in zip(self.azimuths_deg, self.names, strict=True))
+        following = [*around[1:], (around[0][0] + 360, around[0][1])]
+        return max(
+            (after - before, first, second) for (before, first), (after, second) in zip(around, following, strict=True)
+        )
+
+
+def judge(
+    photos: PhotosSummary,
+    sparse: SparseSummary,
+    mesh: MeshSummary,
+    texture: TextureSummary,
+    ring: Ring,
+    depth_coverage_percent: float | None,
+) -> list[QualityWarning]:
+    """All warnings, the serious ones first."""
+    found = [
+        *_about_registration(photos, sparse),
+        *_about_accuracy(photos, sparse),
+        *_about_photos(photos),
+        *_about_ring(ring),
+        *_about_surface(mesh, texture, depth_coverage_percent),
+        *_about_scale(sparse),
+    ]
+    return sorted(found, key=lambda warning: ("serious", "warning", "note").index(warning.severity))
+
+
+def _about_registration(photos: PhotosSummary, sparse: SparseSummary) -> Iterator[QualityWarning]:
+    lost = [photo for photo in photos.items if photo.fate == "not_registered"]
+    if lost:
+        neighbours = _neighbours_of_lost(photos.items)
+        yield QualityWarning(
+            code="photos_not_registered",
+            severity="serious" if len(lost) > _MOST_LOST * photos.accepted else "warning",
+            message=f"{len(lost)} of {photos.accepted} photos could not be placed: {_names(lost)}.",
+            advice=f"Take more photos {neighbours}, each overlapping the next by two thirds.",
+        )
+    rejected = [photo for photo in photos.items if photo.fate == "rejected"]
+    if rejected:
+        reasons = "; ".join(f"{photo.name}: {photo.reason}" for photo in rejected[:_NAMES_SHOWN])
+        more = f"; and {len(rejected) - _NAMES_SHOWN} more" if len(rejected) > _NAMES_SHOWN else ""
+        yield QualityWarning(
+            code="photos_rejected",
+            severity="note",
+            message=f"{len(rejected)} of {photos.given} files given were not used ({reasons}{more}).",
+        )
+    if sparse.models > 1:
+        yield QualityWarning(
+            code="several_models",
+            severity="warning",
+            message=f"The photos fall apart into {sparse.models} models; only the largest went on to the surface.",
+            advice="Take photos that show parts of both, so that the groups join.",
+        )
+
+
+def _neighbours_of_lost(photos: Sequence[PhotoRecord]) -> str:
+    """Between which placed photos the first lost one was taken, as far as the order of the photos tells."""
+    placed = [i for i, photo in enumerate(photos) if photo.fate == "registered"]
+    first = next(i for i, photo in enumerate(photos) if photo.fate == "not_registered")
+    before = [i for i in placed if i < first]
+    after = [i for i in placed if i > first]
+    if before and after:
+        return f"between {photos[before[-1]].name} and {photos[after[0]].name}"
+    if before or after:
+        return f"near {photos[before[-1] if before else after[0]].name}"
+    return "of the same place"
+
+
+def _about_accuracy(photos: PhotosSummary, sparse: SparseSummary) -> Iterator[QualityWarning]:
+    error = sparse.mean_reprojection_error_px
+    if error > _HIGH_ERROR_PX:
+        yield QualityWarning(
+            code="high_reprojection_error",
+            severity="serious" if error > _VERY_HIGH_ERROR_PX else "warning",
+            message=f"Points miss their place in the photos by {error:.2f} pixels on average; below 1 is usual.",
+            advice="Hold zoom and focus fixed, keep the scene still, and avoid blurred or edited photos.",
+        )
+    if sparse.mean_track_length < _SHORT_TRACKS:
+        yield QualityWarning(
+            code="weak_overlap",
+            severity="warning",
+            message=f"Each point is seen by only {sparse.mean_track_length:.1f} photos on average: shape may drift.",
+            advice="Take photos closer to one another, so that every part is in four or more of them.",
+        )
+    weak = [p for p in photos.items if p.fate == "registered" and (p.points or 0) < _WEAK_PHOTO_POINTS]
+    if weak:
+        yield QualityWarning(
+            code="weakly_placed_photos",
+            severity="note",
+            message=f"{_count(weak)} placed by few points only, and may be wrong: {_names(weak)}.",
+            advice="Add photos between them and their neighbours.",
+        )
+
+
+def _about_photos(photos: PhotosSummary) -> Iterator[QualityWarning]:
+    used = [photo for photo in photos.items if photo.fate != "rejected" and photo.sharpness is not None]
+    if not used:
+        return
+    limit = _BLURRED_SHARE * float(np.median([photo.sharpness or 0.0 for photo in used]))
+    blurred = [photo for photo in used if (photo.sharpness or 0.0) < limit]
+    if blurred:
+        yield QualityWarning(
+            code="blurred_photos",
+            severity="note",
+            message=f"{_count(blurred)} much less sharp than the others: {_names(blurred)}.",
+            advice="Take them again with a shorter exposure or a steadier hand.",
+        )
+
+
+def _about_ring(ring: Ring) -> Iterator[QualityWarning]:
+    if len(ring.names) < 3:
+        return
+    gap, before, after = ring.widest_gap()
+    if _GAP_DEG < gap < 360 - _RING_DEG:
+        yield QualityWarning(
+            code="gap_in_ring",
+            severity="warning",
+            message=f"The photos go around, but leave a gap of {gap:.0f}° between {before} and {after}.",
+            advice="Take photos in this gap, one every 15° or so.",
+        )
+
+
+def _about_surface(
+    mesh: MeshSummary, texture: TextureSummary, depth_coverage_percent: float | None
+) -> Iterator[QualityWarning]:
+    if depth_coverage_percent is not None and depth_coverage_percent < _LOW_DEPTH_PERCENT:
+        yield QualityWarning(
+            code="little_depth",
+            severity="warning",
+            message=f"Depth could be measured for {depth_coverage_percent:.0f} % of a photo only, in the middle case.",
+            advice="Plain, shiny and see-through surfaces cannot be measured; come closer or add photos.",
+        )
+    if mesh.non_manifold_edges:
+        yield QualityWarning(
+            code="non_manifold_edges",
+            severity="warning",
+            message=f"The surface has {mesh.non_manifold_edges:,} edges with more than two faces.",
+        )
+    if mesh.components > 1:
+        yield QualityWarning(
+            code="several_components",
+            severity="note",
+            message=f"The surface consists of {mesh.components:,} separate parts.",
+        )
+    if mesh.boundary_edges:
+        yield QualityWarning(
+            code="open_surface",
+            severity="note",
+            message="The surface is open where no photos looked: volumes cannot be measured without closing it.",
+        )
+    if texture.coverage is not None and texture.coverage < _LOW_TEXTURE_COVERAGE:
+        yield QualityWarning(
+            code="colour_guessed",
+            severity="note",
+            message=f"{1 - texture.coverage:.0%} of the surface is in no photo; its colour is taken from around it.",
+            advice="Take photos of these sides as well.",
+        )
+
+
+def _about_scale(sparse: SparseSummary) -> Iterator[QualityWarning]:
+    if sparse.scale == "arbitrary":
+        yield QualityWarning(
+            code="scale_unknown",
+            severity="note",
+            message="The scale is unknown: lengths have no unit.",
+            advice="Photos with GPS give it; or measure one known length in the viewer and type it in.",
+        )
+
+
+def _names(photos: Sequence[PhotoRecord]) -> str:
+    names: Iterable[str] = (photo.name for photo in photos[:_NAMES_SHOWN])
+    more = len(photos) - _NAMES_SHOWN
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+
+
+def _count(photos: Sequence[PhotoRecord]) -> str:
+    return "1 photo is" if len(photos) == 1 else f"{len(photos)} photos are"

@@ -1,0 +1,158 @@
+"""Figures of the report, read from the products of the stages.
+
+What belongs here: from products to the parts of :class:`~e2e3d_assets.reconstruction.report_schema.Report`. What does
+not: judging them (:mod:`.advice`) and showing them.
+"""
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from ..matching import MatchedPair, MatchesDocument
+from ..photo_set import PhotoCamera, PhotoSet
+from ..photo_set import PhotoRecord as GivenPhoto
+from ..report_schema import (
+    DeliveredFile,
+    MeshSummary,
+    PhotoRecord,
+    PhotosSummary,
+    SparseSummary,
+    TextureSummary,
+)
+from ..sparse_document import PhotoPose, SparseDocument
+from ..textured_mesh import TexturedMesh
+
+_PACKAGES = (
+    "e2e3d-assets",
+    "pycolmap",
+    "open3d",
+    "numba",
+    "opencv-python-headless",
+    "numpy",
+    "scipy",
+    "trimesh",
+    "pillow",
+)
+
+
+def summarise_photos(photos: PhotoSet, matches: MatchesDocument, sparse: SparseDocument) -> PhotosSummary:
+    """Every photo given and its fate, in the order of the photo set."""
+    partners = Counter(name for pair in verified_pairs(matches) for name in pair.photos)
+    poses = {pose.name: pose for pose in sparse.photos}
+    items = [_photo(photo, partners, poses) for photo in photos.photos]
+    return PhotosSummary(
+        given=len(items),
+        accepted=len(photos.accepted),
+        registered=sum(item.fate == "registered" for item in items),
+        items=items,
+    )
+
+
+def verified_pairs(matches: MatchesDocument) -> list[MatchedPair]:
+    """The pairs of photos that have something in common."""
+    return [pair for pair in matches.pairs if pair.inliers > 0]
+
+
+def _photo(photo: GivenPhoto, partners: Mapping[str, int], poses: Mapping[str, PhotoPose]) -> PhotoRecord:
+    if photo.name is None:
+        return PhotoRecord(name=photo.given_name, image=None, fate="rejected", reason=photo.reason or "")
+    pose = poses.get(photo.name)
+    registered = pose is not None and pose.registered
+    return PhotoRecord(
+        name=photo.given_name,
+        image=photo.name,
+        fate="registered" if registered else "not_registered",
+        reason="" if registered else (pose and pose.reason) or "it shares too few points with the others",
+        width=photo.width,
+        height=photo.height,
+        camera=_camera_name(photo.camera),
+        sharpness=photo.sharpness,
+        matched_photos=partners.get(photo.name, 0),
+        points=pose.observations if pose else 0,
+        mean_reprojection_error_px=pose.mean_reprojection_error_px if pose else None,
+        position=pose.position if pose else None,
+    )
+
+
+def _camera_name(camera: PhotoCamera) -> str | None:
+    """Make and model, without the make twice as in "Canon Canon EOS 5D"."""
+    make, model = camera.make or "", camera.model or ""
+    words = model if make and model.lower().startswith(make.split()[0].lower()) else f"{make} {model}"
+    return words.strip() or None
+
+
+def summarise_sparse(model: pycolmap.Reconstruction, document: SparseDocument) -> SparseSummary:
+    """Of the largest model."""
+    return SparseSummary(
+        models=len(document.models),
+        registered_photos=model.num_reg_images(),
+        points=model.num_points3D(),
+        observations=model.compute_num_observations(),
+        mean_reprojection_error_px=model.compute_mean_reprojection_error(),
+        mean_track_length=model.compute_mean_track_length(),
+        scale="metres" if document.georeference else "arbitrary",
+    )
+
+
+def summarise_mesh(mesh: TexturedMesh) -> MeshSummary:
+    """Topology and size of the delivered mesh."""
+    uses = _edge_uses(mesh.faces)
+    extent = np.ptp(mesh.vertices, axis=0)
+    return MeshSummary(
+        vertices=len(mesh.vertices),
+        faces=len(mesh.faces),
+        components=_components(mesh.faces, len(mesh.vertices)),
+        watertight=bool((uses == 2).all()),
+        boundary_edges=int((uses == 1).sum()),
+        non_manifold_edges=int((uses > 2).sum()),
+        extent=(float(extent[0]), float(extent[1]), float(extent[2])),
+    )
+
+
+def _edge_uses(faces: NDArray[np.int32]) -> NDArray[np.int64]:
+    """For each edge, the number of faces that have it."""
+    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1).astype(np.int64)
+    return np.unique(edges[:, 0] << 32 | edges[:, 1], return_counts=True)[1]
+
+
+def _components(faces: NDArray[np.int32], vertices: int) -> int:
+    """Parts that hang together by shared vertices."""
+    rows, columns = faces[:, [0, 1]].reshape(-1), faces[:, [1, 2]].reshape(-1)
+    graph = coo_matrix((np.ones(len(rows), np.uint8), (rows, columns)), (vertices, vertices))
+    labels = connected_components(graph, directed=False)[1]
+    return len(np.unique(labels[faces[:, 0]]))
+
+
+def summarise_texture(mesh: TexturedMesh, coverage: float | None) -> TextureSummary:
+    """Of the atlas; ``coverage`` is the share of the surface that photos gave their colour to."""
+    height, width = max((page.shape[:2] for page in mesh.pages), key=lambda size: size[0] * size[1])
+    return TextureSummary(pages=len(mesh.pages), width=width, height=height, coverage=coverage)
+
+
+def list_files(directories: Iterable[Path]) -> list[DeliveredFile]:
+    """Every file that people take away."""
+    return [
+        DeliveredFile(path=path.relative_to(directory).as_posix(), bytes=path.stat().st_size)
+        for directory in directories
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != "preview.jpg"
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Of everything that has a say in the result."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
