@@ -7,7 +7,8 @@ the option in :mod:`e2e3d_assets.reconstruction.options`, whose defaults are the
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from .reconstruction.options import (
     DenseCloudOptions,
@@ -74,7 +75,7 @@ def options_for(quality: Quality, overrides: Mapping[str, Mapping[str, Any]] | N
         overrides: ``{stage: {option: value}}``, for example ``{"mesh": {"max_faces": 50_000}}``.
 
     Raises:
-        pydantic.ValidationError: naming each unknown stage, unknown option or impossible value.
+        ValueError: naming each unknown stage, unknown option or impossible value.
     """
     column = QUALITIES.index(quality)
     merged: dict[str, dict[str, Any]] = {}
@@ -82,4 +83,16 @@ def options_for(quality: Quality, overrides: Mapping[str, Mapping[str, Any]] | N
         merged.setdefault(stage, {})[option] = values[column]
     for stage, values in (overrides or {}).items():
         merged.setdefault(stage, {}).update(values)
-    return Options.model_validate(merged)
+    try:
+        return Options.model_validate(merged)
+    except ValidationError as error:
+        raise ValueError("; ".join(_in_words(detail) for detail in error.errors())) from error
+
+
+def _in_words(detail: ErrorDetails) -> str:
+    name = ".".join(map(str, detail["loc"]))
+    if detail["type"] != "extra_forbidden":
+        return f"{name} = {detail['input']!r}: {detail['msg'].lower()}"
+    stage = Options.model_fields.get(str(detail["loc"][0]))
+    known = stage.annotation.model_fields if stage is not None and len(detail["loc"]) > 1 else Options.model_fields
+    return f"{name} does not exist; there are {', '.join(known)}"

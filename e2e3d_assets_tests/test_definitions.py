@@ -44,7 +44,8 @@ def test_asset_specs(snapshot):
 def test_every_asset_says_what_it_is():
     """Prevents empty pages in the UI."""
     for spec in defs.resolve_all_asset_specs():
-        assert spec.description and len(spec.description) > 40, spec.key
+        assert spec.description, spec.key
+        assert len(spec.description) > 40, spec.key
         assert spec.owners, spec.key
         assert spec.kinds, spec.key
 
