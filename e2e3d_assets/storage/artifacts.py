@@ -4,7 +4,7 @@ What belongs here: the value that asset functions give and get. What does not: w
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -106,6 +106,10 @@ class Artifact:
     def become_committed(self, manifest: Manifest, uri: str, source: FileSource) -> None:
         """For stores: from now on the files come from there."""
         self.manifest, self.uri, self._source = manifest, uri, source
+
+    def read_through(self, wrap: Callable[[FileSource], FileSource]) -> "Artifact":
+        """The same product, whose files are asked for by way of another source."""
+        return Artifact(self.files, self.meta, wrap(self._source), self.manifest, self.uri)
 
     def __repr__(self) -> str:
         what = f"{self.manifest.image_set}/{self.manifest.asset}/{self.revision}" if self.manifest else "not committed"

@@ -4,15 +4,31 @@ An asset's output is committed under (partition, last part of the asset key); an
 whose files are fetched when they are asked for.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from .artifacts import Artifact
+from .artifacts import Artifact, FileSource
 from .errors import StoreError
+from .manifest import FileEntry
 from .store import ArtifactStore
+
+
+@dataclass(frozen=True, slots=True)
+class _Failing:
+    """Reads files when the asset asks for them; damaged ones end its step for good."""
+
+    source: FileSource
+
+    def provide(self, files: Sequence[FileEntry]) -> Path:
+        try:
+            return self.source.provide(files)
+        except StoreError as error:
+            raise _failure(error) from error
 
 
 class ArtifactIOManager(dg.ConfigurableIOManager):
@@ -49,7 +65,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
                 f"There is no {asset} for {image_set} in {self._store.url}. Materialize {asset} for {image_set} first.",
                 allow_retries=False,
             )
-        return artifact
+        return artifact.read_through(_Failing)
 
     @cached_property
     def _store(self) -> ArtifactStore:

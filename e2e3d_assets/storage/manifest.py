@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -38,15 +38,46 @@ class FileEntry(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Manifest(BaseModel):
-    """What one revision of one asset of one image set holds.
-
-    Its bytes are canonical and carry a checksum of themselves: not one of them can change unnoticed.
-    """
+class _Sealed(BaseModel):
+    """A document whose bytes are canonical and carry a checksum of themselves: none of them can change unnoticed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
+
+    def to_bytes(self) -> bytes:
+        """JSON for people and programs; the last field is the checksum of the others."""
+        document = self.model_dump(mode="json")
+        return _encode(document | {"checksum": _sha256(_encode(document))})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what :meth:`to_bytes` wrote.
+
+        Raises:
+            ValueError: anything differs from what was written; the message says what.
+        """
+        try:
+            document = json.loads(data)
+        except ValueError as error:
+            raise ValueError(f"text that is not JSON ({error})") from error
+        if not isinstance(document, dict) or "checksum" not in document:
+            raise ValueError("JSON that carries no checksum")
+        if document.pop("checksum") != _sha256(_encode(document)):
+            raise ValueError("contents that do not match their checksum")
+        try:
+            sealed = cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"a bad field {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        if sealed.to_bytes() != data:
+            raise ValueError("bytes that do not match their checksum")
+        return sealed
+
+
+class Manifest(_Sealed):
+    """What one revision of one asset of one image set holds."""
+
     image_set: Component
     asset: Component
     revision: Component
@@ -65,65 +96,17 @@ class Manifest(BaseModel):
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
-    def to_bytes(self) -> bytes:
-        """JSON for people and programs; the last field is the checksum of the others."""
-        document = self.model_dump(mode="json")
-        document["checksum"] = _checksum(document)
-        return _encode(document)
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Manifest":
-        """Read what :meth:`to_bytes` wrote.
-
-        Raises:
-            ValueError: anything differs from what was written; the message says what.
-        """
-        try:
-            document = json.loads(data)
-        except ValueError as error:
-            raise ValueError(f"text that is not JSON ({error})") from error
-        if not isinstance(document, dict):
-            raise ValueError("JSON that is no manifest")
-        checksum = document.pop("checksum", None)
-        if checksum != _checksum(document):
-            raise ValueError("contents that do not match their checksum")
-        try:
-            manifest = cls.model_validate(document)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"a bad field {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-        if manifest.to_bytes() != data:
-            raise ValueError("bytes that do not match their checksum")
-        return manifest
+    @property
+    def sha256(self) -> str:
+        """Of the manifest's own bytes."""
+        return _sha256(self.to_bytes())
 
 
-class Pointer(BaseModel):
+class Pointer(_Sealed):
     """Which revision is the latest, and the digest of its manifest's bytes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
     revision: Component
     manifest_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-    def to_bytes(self) -> bytes:
-        """JSON."""
-        return self.model_dump_json().encode() + b"\n"
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Pointer":
-        """Read what :meth:`to_bytes` wrote.
-
-        Raises:
-            ValueError: it is not that.
-        """
-        try:
-            pointer = cls.model_validate_json(data)
-        except ValidationError as error:
-            raise ValueError(f"something else ({error.errors()[0]['msg']})") from error
-        if pointer.to_bytes() != data:
-            raise ValueError("something else")
-        return pointer
 
 
 def digest_of(files: Iterable[FileEntry]) -> str:
@@ -150,8 +133,8 @@ def _scalar(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _checksum(document: dict[str, Any]) -> str:
-    return hashlib.sha256(_encode(document)).hexdigest()
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _encode(document: dict[str, Any]) -> bytes:

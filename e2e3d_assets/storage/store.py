@@ -7,7 +7,6 @@ how bytes move (``objects``), how files are read (``sources``).
 """
 
 import contextlib
-import hashlib
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from .objects import BucketOptions, open_objects
 from .sources import Cache, Cached, InPlace
 
 _ATTEMPTS_TO_FOLLOW = 3
+_REVISION_TIME = "%Y%m%dT%H%M%S%fZ"
 
 
 class ArtifactStore:
@@ -96,6 +96,15 @@ class ArtifactStore:
             pointer = newer
         raise CorruptArtifact(image_set, asset, pointer.revision, MANIFEST, "a manifest", "none")
 
+    def latest_revision(self, image_set: str, asset: str) -> str | None:
+        """The revision that the pointer names, whether or not its files are there.
+
+        Raises:
+            CorruptArtifact: the pointer is damaged.
+        """
+        pointer = self._pointer(image_set, asset)
+        return pointer.revision if pointer else None
+
     def get(self, image_set: str, asset: str, revision: str) -> Artifact | None:
         """One revision; none if there is no complete one of that name."""
         manifest = self._manifest(image_set, asset, revision)
@@ -147,7 +156,7 @@ class ArtifactStore:
 
     def _point(self, manifest: Manifest) -> None:
         """Make a complete revision the latest, if it is not already."""
-        pointer = Pointer(revision=manifest.revision, manifest_sha256=_sha256(manifest.to_bytes()))
+        pointer = Pointer(revision=manifest.revision, manifest_sha256=manifest.sha256)
         with contextlib.suppress(CorruptArtifact):
             if self._pointer(manifest.image_set, manifest.asset) == pointer:
                 return
@@ -166,14 +175,13 @@ class ArtifactStore:
         """A revision's manifest, verified; none if it is missing."""
         prefix = "/".join(check_component(name) for name in (image_set, asset, revision))
         try:
-            data = self.objects.get_bytes(f"{prefix}/{MANIFEST}")
-            manifest = Manifest.from_bytes(data)
+            manifest = Manifest.from_bytes(self.objects.get_bytes(f"{prefix}/{MANIFEST}"))
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise CorruptArtifact(image_set, asset, revision, MANIFEST, "a manifest", str(error)) from error
-        if sha256 not in (None, _sha256(data)):
-            raise CorruptArtifact(image_set, asset, revision, MANIFEST, f"sha256 {sha256}", f"sha256 {_sha256(data)}")
+        if sha256 not in (None, manifest.sha256):
+            raise CorruptArtifact(image_set, asset, revision, MANIFEST, f"sha256 {sha256}", f"sha256 {manifest.sha256}")
         if _prefix(manifest) != prefix:
             raise CorruptArtifact(image_set, asset, revision, MANIFEST, f"that of {prefix}", _prefix(manifest))
         return manifest
@@ -193,7 +201,15 @@ class ArtifactStore:
 
 def _new_revision() -> str:
     """Sorts by time, and is unique."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}"
+    return f"{datetime.now(UTC):{_REVISION_TIME}}-{secrets.token_hex(4)}"
+
+
+def started_at(revision: str) -> datetime | None:
+    """When the writing of a revision began, by its name; none if it is no name of ours."""
+    try:
+        return datetime.strptime(revision.partition("-")[0], _REVISION_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _prefix(manifest: Manifest) -> str:
@@ -202,7 +218,3 @@ def _prefix(manifest: Manifest) -> str:
 
 def _pointer_key(image_set: str, asset: str) -> str:
     return f"{image_set}/{asset}/{POINTER}"
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
