@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import dagster as dg
+from dagster._core.execution.plan.objects import StepFailureData
 from rich.console import Console
 
 from . import definitions
 from .instance import open_instance, prepare_dagster_home
 from .partitions import image_sets, slug
 from .presets import Options, Quality
+from .runs import UPLOAD_TAG, Choice, UploadVersion, latest_versions, next_version
 from .settings import Settings
 from .stages import StageMeta
 from .storage.artifacts import Artifact
@@ -79,22 +81,20 @@ def reconstruct(
     settings = Settings()
     Scratch(settings.scratch).sweep()
     with open_instance(settings) as instance, TerminalProgress(console, stages=len(Options.model_fields)) as progress:
-        _upload(photos, image_set, settings, instance)
         warnings.filterwarnings("ignore", category=dg.BetaWarning)
-        result = (
-            definitions.build_defs(progress=progress)
-            .resolve_job_def("reconstruct_job")
-            .execute_in_process(
-                instance=instance,
-                partition_key=image_set,
-                run_config={
-                    "resources": {
-                        "stages": {"config": {"quality": quality, "overrides": overrides, "fresh": fresh}},
-                    },
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                },
-                raise_on_error=False,
-            )
+        job = definitions.build_defs(progress=progress).resolve_job_def("reconstruct_job")
+        choice = Choice(quality=quality, overrides=overrides)
+        # From here to the start of the run no time may be lost: a sensor on this instance may see the upload as well.
+        version = _upload(photos, image_set, settings, instance)
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=image_set,
+            tags={UPLOAD_TAG: version.tag},
+            run_config={
+                **choice.run_config(fresh=fresh),
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            raise_on_error=False,
         )
     if not result.success:
         _raise_failure(result)
@@ -125,9 +125,10 @@ def _image_set(photos: Path, name: str | None) -> str:
         raise Unusable(f"{error}. Choose one with --name.") from error
 
 
-def _upload(photos: Path, image_set: str, settings: Settings, instance: dg.DagsterInstance) -> None:
-    open_uploads(settings).replace(image_set, photos)
+def _upload(photos: Path, image_set: str, settings: Settings, instance: dg.DagsterInstance) -> UploadVersion:
     instance.add_dynamic_partitions(str(image_sets.name), [image_set])
+    latest = latest_versions(instance, image_set).get(image_set)
+    return next_version(image_set, open_uploads(settings).replace(image_set, photos).fingerprint, latest)
 
 
 def _require_writable(directory: Path) -> None:
@@ -146,15 +147,17 @@ def _raise_failure(result: dg.ExecuteInProcessResult) -> None:
         told = failure.user_failure_data
         if told is not None and "problem" in told.metadata:
             raise NoModel(told.description)
-        reason = failure.error_display_string if failure.error is None else _innermost(failure.error)
-        raise RuntimeError(f"{event.step_key} failed: {told.description if told else reason}")
+        raise RuntimeError(f"{event.step_key} failed: {told.description if told else _reason(failure)}")
     raise RuntimeError("The run failed before its first stage.")
 
 
-def _innermost(error: Any) -> str:
-    while error.cause is not None:
-        error = error.cause
-    return error.message.strip()
+def _reason(failure: StepFailureData) -> str:
+    """What the stage itself raised; Dagster wraps it once."""
+    error = failure.error
+    if error is None:
+        return failure.error_display_string
+    qualified, separator, text = (error.cause or error).message.strip().partition(": ")
+    return f"{qualified.rpartition('.')[2]}{separator}{text}"
 
 
 def export_set(image_set: str, directory: Path) -> Path:

@@ -7,6 +7,10 @@ import dagster as dg
 
 image_sets = dg.DynamicPartitionsDefinition(name="image_sets")
 
+DELETED = "deleted_image_sets"
+"""Registry, among the instance's dynamic partitions, of keys that were deleted: they are never used again, because
+Dagster would show the old set's history under the new one's name."""
+
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -23,3 +27,11 @@ def slug(name: str) -> str:
     if not KEY_PATTERN.fullmatch(key):
         raise ValueError(f"{name!r} has no letter a-z or digit to make an image set name of")
     return key
+
+
+def key_of(folder: str) -> str | None:
+    """The key of an uploaded folder; none if nothing of its name can be kept."""
+    try:
+        return slug(folder)
+    except ValueError:
+        return None

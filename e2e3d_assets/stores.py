@@ -1,6 +1,6 @@
 """The two stores that the settings mean, opened with all that the settings say of them. Nothing else belongs here."""
 
-from .partitions import slug
+from .partitions import key_of
 from .settings import Settings
 from .storage.store import ArtifactStore
 from .storage.uploads import Upload, UploadStore
@@ -21,11 +21,4 @@ def upload_of(uploads: UploadStore, image_set: str) -> Upload:
     upload = uploads.upload(image_set)
     if upload.files:
         return upload
-    return uploads.upload(next((name for name in uploads.image_sets() if _key(name) == image_set), image_set))
-
-
-def _key(folder: str) -> str:
-    try:
-        return slug(folder)
-    except ValueError:
-        return ""
+    return uploads.upload(next((name for name in uploads.image_sets() if key_of(name) == image_set), image_set))
