@@ -142,6 +142,9 @@ class Page {
   }
 
   fly(position, target, atOnce = false) {
+    this.controls.enableDamping = false; // an update without damping ends what a drag had set in motion
+    this.controls.update();
+    this.controls.enableDamping = true;
     if (atOnce || reducedMotion) {
       this.camera.position.copy(position);
       this.controls.target.copy(target);

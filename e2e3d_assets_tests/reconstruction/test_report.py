@@ -1,0 +1,134 @@
+"""Reports that say something else than the products, that need a network, or that fail on an incomplete record."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from e2e3d_assets.reconstruction.errors import Cancelled
+from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.options import ReportOptions
+from e2e3d_assets.reconstruction.preview import MAX_BYTES
+from e2e3d_assets.reconstruction.report import build_report
+from e2e3d_assets.reconstruction.report_schema import Report, RunRecord, StageRecord
+
+from .delivery_scene import CAMERAS, DeliveryScene, make_scene
+
+STAGES = [
+    StageRecord(
+        stage="depth_maps",
+        wall_seconds=61,
+        cpu_seconds=200.5,
+        peak_memory_bytes=1_500_000_000,
+        figures={"median_coverage_pct": 20.0},
+        options={"max_photo_size": 1000},
+    ),
+]
+
+
+def record(**changes) -> RunRecord:
+    values = {"image_set": "a <b> set", "quality": "low", "started": datetime(2026, 5, 4, 3, 2, tzinfo=UTC)}
+    return RunRecord.model_validate(values | {"run_id": "run-1", "stages": STAGES} | changes)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> DeliveryScene:
+    return make_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(scope="module")
+def out(scene: DeliveryScene) -> Path:
+    out = scene.root / "report"
+    out.mkdir()
+    build_report(record(), scene.products, out, ReportOptions(), Monitor())
+    return out
+
+
+@pytest.fixture(scope="module")
+def report(out: Path) -> Report:
+    return Report.model_validate_json((out / "report.json").read_text())
+
+
+def test_report_counts_the_products(report: Report):
+    """Each figure is read from the product itself, so that it is true after a single stage was made again."""
+    assert (report.photos.given, report.photos.accepted, report.photos.registered) == (CAMERAS + 1, CAMERAS, CAMERAS)
+    assert report.sparse.registered_photos == CAMERAS
+    assert 0.3 < report.sparse.mean_reprojection_error_px < 0.7
+    assert report.sparse.scale == "metres"
+    assert report.dense.points == 2000
+    assert (report.mesh.vertices, report.mesh.faces, report.mesh.components) == (98, 192, 1)
+    assert report.mesh.watertight
+    assert report.mesh.extent == pytest.approx((1.0, 0.6, 0.8), abs=1e-5)
+    assert (report.texture.pages, report.texture.width) == (2, 128)
+    assert report.stages == STAGES
+    assert report.versions["pycolmap"]
+
+
+def test_each_photo_has_its_fate(report: Report):
+    """The user asks of every file what became of it."""
+    fates = {photo.name: photo for photo in report.photos.items}
+    assert fates["Photo 3.JPG"].fate == "registered"
+    assert fates["Photo 3.JPG"].matched_photos == 2
+    assert fates["broken.jpg"].fate == "rejected"
+    assert fates["broken.jpg"].reason == "it is not a photo"
+
+
+def test_figures_of_stages_reach_the_warnings(report: Report):
+    """Depth for a fifth of the pixels makes a doubtful surface."""
+    assert {warning.code for warning in report.warnings} == {"photos_rejected", "little_depth"}
+
+
+def test_page_needs_no_network_and_no_script(out: Path):
+    """The page is opened from a disk, a mail or a bucket, by people who are offline."""
+    html = (out / "report.html").read_text()
+    links = re.findall(r'(?:src|href)\s*=\s*"([^"]*)"', html)
+    assert links
+    assert all(link.startswith("data:image/") for link in links)
+    assert "<script" not in html
+    assert "url(" not in html
+
+
+def test_names_given_by_users_stay_text(out: Path):
+    """A set or photo named like markup must not change the page."""
+    html = (out / "report.html").read_text()
+    assert "a &lt;b&gt; set" in html
+    assert "<b> set" not in html
+
+
+def test_page_shows_what_the_report_says(out: Path, report: Report):
+    """HTML and JSON are read by different people and must not differ."""
+    html = (out / "report.html").read_text()
+    for photo in report.photos.items:
+        assert photo.name in html
+    for warning in report.warnings:
+        assert warning.message in html
+    assert html.count("<svg class=") == 4
+    assert html.count('alt="The textured model, view') == 4
+    assert "1 min 01 s" in html
+    assert "1.5 GB" in html
+
+
+def test_preview_is_a_small_picture_of_the_model(out: Path):
+    """It is stored in the orchestrator's database: larger ones slow it down."""
+    assert (out / "preview.jpg").stat().st_size <= MAX_BYTES
+    with Image.open(out / "preview.jpg") as preview:
+        colors = preview.convert("RGB").getcolors(1 << 24)
+    assert colors is not None
+    assert len(colors) > 100
+
+
+def test_report_without_a_single_stage_record_is_possible(scene: DeliveryScene, tmp_path: Path):
+    """An engineer who ran the stages by hand has no record of their costs."""
+    figures = build_report(record(stages=[]), scene.products, tmp_path, ReportOptions(), Monitor())
+    assert figures["photos_registered"] == CAMERAS
+    assert figures["warnings"] == 0
+
+
+def test_cancelling_stops(scene: DeliveryScene, tmp_path: Path):
+    """A cancelled run must not go on writing."""
+    monitor = Monitor()
+    monitor.cancelled.set()
+    with pytest.raises(Cancelled):
+        build_report(record(), scene.products, tmp_path, ReportOptions(), monitor)

@@ -1,0 +1,94 @@
+"""Viewer pages that stay empty, need a network, show the model elsewhere than the cloud, or measure wrong lengths."""
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from e2e3d_assets.reconstruction.errors import Cancelled
+from e2e3d_assets.reconstruction.monitor import Figures, Monitor
+from e2e3d_assets.reconstruction.options import ViewerOptions
+from e2e3d_assets.reconstruction.preview import MAX_BYTES
+from e2e3d_assets.reconstruction.viewer import build_viewer
+
+from .delivery_scene import BOX, CAMERAS, OFFSET, DeliveryScene, camera_center, make_scene
+
+MAX_POINTS = 1500
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> DeliveryScene:
+    return make_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(scope="module")
+def built(scene: DeliveryScene) -> tuple[Path, Figures]:
+    out = scene.root / "built"
+    out.mkdir()
+    return out / "viewer.html", build(scene, out)
+
+
+def build(scene: DeliveryScene, out: Path, monitor: Monitor | None = None) -> Figures:
+    inputs = (scene[asset] for asset in ("textured_mesh", "dense_cloud", "sparse_model", "photos"))
+    return build_viewer(*inputs, out, ViewerOptions(max_points=MAX_POINTS), monitor or Monitor())
+
+
+def element(html: str, name: str) -> str:
+    found = re.search(rf'<script id="{name}"[^>]*>(.*?)</script>', html, re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+def arrays(html: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    described = json.loads(element(html, "scene"))
+    block = gzip.decompress(base64.b64decode(element(html, "numbers")))
+    return described, {
+        name: np.frombuffer(block, entry["type"], entry["length"], entry["offset"])
+        for name, entry in described["arrays"].items()
+    }
+
+
+def test_page_holds_model_cloud_and_cameras_in_the_world_frame(built: tuple[Path, Figures]):
+    """Parts in different frames lie beside one another."""
+    scene, numbers = arrays(built[0].read_text())
+    low, high = OFFSET - BOX / 2 - 1e-5, OFFSET + BOX / 2 + 1e-5
+    for name in ("page0.position", "page1.position", "cloud.position"):
+        points = numbers[name].reshape(-1, 3)
+        assert np.all((points >= low) & (points <= high)), name
+    assert len(numbers["cloud.position"]) == len(numbers["cloud.color"]) == MAX_POINTS * 3
+    assert len(numbers["page0.index"]) + len(numbers["page1.index"]) == 192 * 3
+    for i, photo in enumerate(scene["photos"]):
+        assert np.allclose(photo["center"], camera_center(i))
+        corners = np.array(photo["corners"])
+        assert np.dot(corners.mean(axis=0) - photo["center"], OFFSET - photo["center"]) > 0
+        assert corners[0][2] > corners[3][2]  # the picture's top is up
+    assert scene["metric"] is True
+
+
+def test_page_needs_no_network(built: tuple[Path, Figures]):
+    """The page is opened from a disk or a bucket, by people who are offline."""
+    html = built[0].read_text()
+    assert not re.findall(r"<(?:script|img|link)[^>]*(?:src|href)=", html)
+    addresses = set(re.findall(r"https?://[\w./]+", html))
+    assert addresses <= {"http://www.w3.org/1999/xhtml", "http://www.w3.org/2000/svg"}  # names of formats
+
+
+def test_figures_and_preview(built: tuple[Path, Figures]):
+    """Operators see the size of what people will download."""
+    page, figures = built
+    assert figures["bytes"] == page.stat().st_size
+    assert (figures["faces"], figures["points"], figures["cameras"]) == (192, MAX_POINTS, CAMERAS)
+    assert (page.parent / "preview.jpg").stat().st_size <= MAX_BYTES
+
+
+def test_cancelling_stops(scene: DeliveryScene, tmp_path: Path):
+    """A cancelled run must not go on writing."""
+    monitor = Monitor()
+    monitor.cancelled.set()
+    with pytest.raises(Cancelled):
+        build(scene, tmp_path, monitor)

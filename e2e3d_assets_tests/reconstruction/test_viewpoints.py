@@ -1,0 +1,63 @@
+"""First views and turntables that show the back of a house front, or the table instead of what stands on it."""
+
+import numpy as np
+import pycolmap
+import pytest
+
+from e2e3d_assets.reconstruction.viewpoints import focus_of, turntable_azimuths
+
+from .delivery_scene import OFFSET, DeliveryScene, look_at, make_scene
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> DeliveryScene:
+    return make_scene(tmp_path_factory.mktemp("scene"))
+
+
+def test_focus_of_a_ring_is_what_all_cameras_look_at(scene: DeliveryScene):
+    """The middle of the points would be the carpet, not the thing on it."""
+    focus = focus_of(pycolmap.Reconstruction(scene["sparse_model"] / "sparse" / "0"))
+    assert np.allclose(focus.center, OFFSET, atol=0.02)
+    assert 0.5 < focus.radius < 1.5
+    assert np.allclose(np.linalg.norm(focus.directions, axis=1), 1)
+    assert np.degrees(focus.elevation) == pytest.approx(np.degrees(np.arctan2(1.2, 2.5)), abs=1)
+
+
+def test_focus_of_parallel_views_is_the_middle_of_the_points():
+    """Axes of photos along a wall never meet: their "nearest point" lies anywhere."""
+    rng = np.random.default_rng(1)
+    model = pycolmap.Reconstruction()
+    model.add_camera_with_trivial_rig(pycolmap.Camera.create_from_model_name(1, "PINHOLE", 300.0, 320, 240))
+    points = np.column_stack([rng.uniform(0, 10, 200), np.zeros(200), rng.uniform(0, 3, 200)])
+    for i in range(6):
+        eye = np.array([2.0 * i, -5.0, 1.5])
+        image = pycolmap.Image(name=f"{i}.jpg", keypoints=np.zeros((200, 2)), camera_id=1, image_id=i + 1)
+        model.add_image_with_trivial_frame(image, look_at(eye, eye + np.array([0, 1, 0])))
+    for index, xyz in enumerate(points):
+        track = pycolmap.Track()
+        for i in range(3):
+            track.add_element(i + 1, index)
+        model.add_point3D(xyz, track, np.zeros(3, np.uint8))
+    focus = focus_of(model)
+    assert np.allclose(focus.center, np.median(points, axis=0))
+
+
+def test_turntable_goes_around_what_was_photographed_all_around():
+    """Equal steps over the full turn, beginning with the best side."""
+    azimuths = turntable_azimuths(np.radians([0, 60, 120, 200, 270, 330]), np.radians(60), 4)
+    assert np.allclose(np.degrees(azimuths), [60, 150, 240, 330])
+
+
+def test_turntable_stays_on_the_photographed_side():
+    """The back of a house front is empty."""
+    cameras = np.radians([-40, -10, 20, 55])
+    azimuths = np.degrees(turntable_azimuths(cameras, 0.0, 4))
+    wrapped = (azimuths + 180) % 360 - 180
+    assert np.allclose(wrapped, np.linspace(-40, 55, 4))
+
+
+def test_focus_within_a_small_mesh_is_no_larger_than_it(scene: DeliveryScene):
+    """A small thing must fill the picture."""
+    focus = focus_of(pycolmap.Reconstruction(scene["sparse_model"] / "sparse" / "0"))
+    corners = focus.center + np.array([[0.1, 0, 0], [0, -0.2, 0]])
+    assert focus.within(corners).radius == pytest.approx(0.2)
