@@ -106,6 +106,7 @@ class TexturedMeshOptions(StageOptions):
     """UV atlas and colour from the photos."""
 
     max_texture_size: int = Field(default=8192, ge=256, description="Side of an atlas page at most, pixels.")
+    max_pages: int = Field(default=4, ge=1, description="Atlas pages at most; beyond, the photos are painted smaller.")
 
 
 class ModelFilesOptions(StageOptions):
