@@ -90,9 +90,9 @@ def options_for(quality: Quality, overrides: Mapping[str, Mapping[str, Any]] | N
 
 
 def _in_words(detail: ErrorDetails) -> str:
-    name = ".".join(map(str, detail["loc"]))
+    stage, *option = map(str, detail["loc"])
+    name = ".".join([stage, *option])
     if detail["type"] != "extra_forbidden":
         return f"{name} = {detail['input']!r}: {detail['msg'].lower()}"
-    stage = Options.model_fields.get(str(detail["loc"][0]))
-    known = stage.annotation.model_fields if stage is not None and len(detail["loc"]) > 1 else Options.model_fields
+    known = type(getattr(Options(), stage)).model_fields if option else Options.model_fields
     return f"{name} does not exist; there are {', '.join(known)}"

@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +29,9 @@ from .reconstruction.options import StageOptions
 from .reconstruction.report_schema import RunRecord, StageRecord
 from .settings import Settings
 from .storage.artifacts import Artifact
+from .storage.errors import CorruptArtifact, StoreError
 from .storage.scratch import Scratch
+from .storage.store import ArtifactStore
 from .storage.uploads import Upload
 from .stores import open_artifacts, open_uploads, upload_of
 
@@ -104,17 +107,18 @@ class Stages(dg.ConfigurableResource):
         recipe = _recipe(asset, context.assets_def.code_versions_by_key[context.asset_key], options, inputs)
         settings = Settings()
         store = open_artifacts(settings)
-        earlier = None if self.fresh else store.latest(context.partition_key, asset)
-        if earlier is not None and earlier.meta.get("recipe") == recipe:
+        earlier = None if self.fresh else _made_by(recipe, store, context.partition_key, asset)
+        if earlier is not None:
             yield self._output(asset, earlier, reused=True)
             return
         self.progress.started(asset, context.log)
         with Scratch(settings.scratch).directory(f"{context.partition_key}-{asset}") as out:
             monitor = Monitor(self.progress.progress)
             meter = Meter()
-            figures = _off_main_thread(
-                lambda: stage(*(each.path() for each in inputs), out, options, monitor), monitor.cancelled
-            )
+            with _plain_failures():
+                figures = _off_main_thread(
+                    lambda: stage(*(each.path() for each in inputs), out, options, monitor), monitor.cancelled
+                )
             made = StageMeta(
                 recipe=recipe,
                 quality=self.quality,
@@ -165,6 +169,16 @@ class Stages(dg.ConfigurableResource):
         return dg.Output(artifact, metadata=metadata, data_version=dg.DataVersion(artifact.digest))
 
 
+def _made_by(recipe: str, store: ArtifactStore, image_set: str, asset: str) -> Artifact | None:
+    """The latest product, if it was made by this recipe and all its files are as they were written."""
+    with suppress(CorruptArtifact):
+        artifact = store.latest(image_set, asset)
+        if artifact is not None and artifact.meta.get("recipe") == recipe:
+            artifact.path()
+            return artifact
+    return None
+
+
 def _recipe(asset: str, code_version: str | None, options: StageOptions, inputs: Sequence[StageInput]) -> str:
     ingredients = [asset, code_version, options.model_dump(mode="json"), [each.digest for each in inputs]]
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
@@ -192,11 +206,19 @@ def _off_main_thread(call: Callable[[], Result], cancelled: threading.Event) -> 
         cancelled.set()
         wait([future], _SECONDS_TO_STOP)
         raise
+    return future.result()
+
+
+@contextmanager
+def _plain_failures() -> Iterator[None]:
+    """Say in Dagster's terms what must not be tried again, and in plain words what the user can do."""
     try:
-        return future.result()
+        yield
     except BadInput as error:
         raise dg.Failure(
             description=str(error),
             metadata={"problem": error.problem, "remedy": error.remedy, "files": list(error.files)},
             allow_retries=False,
         ) from error
+    except StoreError as error:
+        raise dg.Failure(description=str(error), allow_retries=not error.permanent) from error

@@ -107,6 +107,17 @@ def test_equal_work_is_not_done_twice(pipeline, instance):
     assert _materialization(result, "features").metadata["reused"].value is True
 
 
+@pytest.mark.parametrize("damaged", ["text", "manifest.json", "latest.json"])
+def test_damaged_product_is_made_again(pipeline, instance, settings, damaged):
+    """Prevents a flipped byte in the store from making every later run of the set fail."""
+    pipeline.run(instance)
+    (file,) = (settings.home / "artifacts" / "banana" / "photos").rglob(damaged)
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:-3] + b"###")
+    assert pipeline.run(instance).success
+    assert pipeline.calls == ["photos", "features", "photos"], "equal bytes again: features is still good"
+
+
 def test_other_options_are_other_work(pipeline, instance):
     """Prevents a run at another quality from handing out the old product."""
     pipeline.run(instance)

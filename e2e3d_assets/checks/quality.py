@@ -78,8 +78,8 @@ def mesh_is_clean(mesh: Artifact) -> dg.AssetCheckResult:
 @dg.asset_check(asset=surface.textured_mesh)
 def most_of_the_surface_is_textured(textured_mesh: Artifact) -> dg.AssetCheckResult:
     """At least 80 % of the surface takes its colour from a photo; the rest from its neighbours."""
-    textured = StageMeta.of(textured_mesh).figures["textured_area_pct"]
-    return _warn(textured >= _LEAST_TEXTURED_PCT, textured_area_pct=textured)
+    textured = StageMeta.of(textured_mesh).figures["textured_area_percent"]
+    return _warn(textured >= _LEAST_TEXTURED_PCT, textured_area_percent=textured)
 
 
 @dg.asset_check(asset=delivery.model_files, blocking=True)
