@@ -1,0 +1,286 @@
+"""Stage photos on whole uploads: what is accepted, under which name, and what is refused with which words."""
+
+import io
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from e2e3d_assets.reconstruction.errors import BadInput, Cancelled
+from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.options import PhotosOptions
+from e2e3d_assets.reconstruction.photo_set import PhotoSet
+from e2e3d_assets.reconstruction.photos import natural_key, prepare_photos, safe_names
+
+from .photo_files import save_photos, textured
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Path:
+    folder = tmp_path / "upload"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def prepare(upload: Path, out: Path, **options: int) -> PhotoSet:
+    prepare_photos(upload, out, PhotosOptions(**options), Monitor())
+    return PhotoSet.load(out)
+
+
+def reason_of(photo_set: PhotoSet, given_name: str) -> str:
+    return next(photo.reason or "" for photo in photo_set.rejected if photo.given_name == given_name)
+
+
+def luma_difference(one: Image.Image, other: Image.Image) -> float:
+    return float(np.abs(np.asarray(one.convert("L"), float) - np.asarray(other.convert("L"), float)).mean())
+
+
+def test_plain_jpegs_are_kept_byte_for_byte_under_their_names(upload: Path, out: Path):
+    """A second compression would cost detail, and a changed name would break every match by name."""
+    save_photos(upload, ["relic_000.jpg", "relic_001.jpg", "DSC_0423.JPG"])
+    photo_set = prepare(upload, out)
+    assert {photo.name for photo in photo_set.accepted} == {"relic_000.jpg", "relic_001.jpg", "DSC_0423.jpg"}
+    for photo in photo_set.accepted:
+        assert (out / "images" / str(photo.name)).read_bytes() == (upload / photo.given_name).read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == ["images", "photos.json", "preview.jpg"]
+    assert (out / "preview.jpg").stat().st_size <= 30_000
+
+
+def test_other_files_are_no_photos(upload: Path, out: Path):
+    """Markers, notes and what a Mac leaves in archives must not be listed as broken photos."""
+    save_photos(upload, ["a.jpg", "b.jpg", "c.jpg", ".hidden.jpg", "__MACOSX/._a.jpg"])
+    for name in ("_COMPLETE", "e2e3d.json", "notes.txt"):
+        (upload / name).write_text("x")
+    assert [photo.given_name for photo in prepare(upload, out).photos] == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_symbolic_links_are_not_followed(upload: Path, out: Path, tmp_path: Path):
+    """A link in an upload would read files of the machine."""
+    save_photos(upload, ["a.jpg", "b.jpg", "c.jpg"])
+    save_photos(tmp_path / "elsewhere", ["secret.jpg"], first_seed=9)
+    (upload / "link.jpg").symlink_to(tmp_path / "elsewhere" / "secret.jpg")
+    (upload / "folder").symlink_to(tmp_path / "elsewhere")
+    assert len(prepare(upload, out).photos) == 3
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif", "bmp", "heic", "avif"])
+def test_formats_become_jpeg_of_the_same_picture(upload: Path, out: Path, suffix: str):
+    """Phones, scanners and exports write many formats; each must look the same afterwards."""
+    for seed in range(3):
+        textured(seed).save(upload / f"photo{seed}.{suffix}", quality=95)
+    photo_set = prepare(upload, out)
+    assert len(photo_set.accepted) == 3
+    for seed, photo in enumerate(photo_set.accepted):
+        with Image.open(out / "images" / str(photo.name)) as stored:
+            assert (stored.format, stored.mode) == ("JPEG", "RGB")
+            assert luma_difference(stored, textured(seed)) < 6
+
+
+def test_colour_modes_become_rgb(upload: Path, out: Path):
+    """Grey, 16 bit, palette, alpha and CMYK would crash or tint the later stages, which expect 8-bit RGB."""
+    picture = textured(1)
+    grey = np.asarray(picture.convert("L"))
+    picture.convert("L").save(upload / "grey.jpg", quality=95)
+    Image.fromarray(grey.astype(np.uint16) * 257).save(upload / "grey16.tif")
+    textured(2).convert("P").save(upload / "palette.png")
+    textured(3).convert("CMYK").save(upload / "cmyk.jpg", quality=95)
+    transparent = textured(4).convert("RGBA")
+    transparent.putalpha(Image.new("L", transparent.size, 0))
+    transparent.save(upload / "alpha.png")
+    photo_set = prepare(upload, out)
+    stored = {}
+    for photo in photo_set.photos:
+        assert photo.status == "accepted", photo
+        with Image.open(out / "images" / str(photo.name)) as opened:
+            assert opened.mode == "RGB"
+            stored[photo.given_name] = np.asarray(opened, float)
+    assert np.abs(stored["grey16.tif"].mean(axis=2) - grey).mean() < 3
+    assert np.abs(stored["cmyk.jpg"] - np.asarray(textured(3), float)).mean() < 10
+    assert stored["alpha.png"].max() < 5
+
+
+def test_orientation_is_applied_and_exif_kept(upload: Path, out: Path):
+    """A photo that lies on its side breaks the upright frame; a lost focal length weakens the calibration."""
+    for seed in range(3):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        exif.get_ifd(0x8769)[0x920A] = 5.0
+        exif.get_ifd(0x8769)[0xA405] = 28
+        textured(seed).save(upload / f"{seed}.jpg", exif=exif)
+    photo_set = prepare(upload, out)
+    photo = photo_set.accepted[0]
+    assert (photo.width, photo.height) == (240, 320)
+    assert photo.camera.focal_35mm == 28
+    with Image.open(out / "images" / "0.jpg") as stored:
+        assert stored.size == (240, 320)
+        assert stored.getexif().get(0x0112, 1) == 1
+        assert stored.getexif().get_ifd(0x8769)[0xA405] == 28
+        assert luma_difference(stored, textured(0).transpose(Image.Transpose.ROTATE_270)) < 6
+
+
+def test_wide_gamut_profile_is_converted(upload: Path, out: Path):
+    """Phones write Display P3: taken for sRGB, every texture would be too dull."""
+    for seed in range(3):
+        textured(seed).save(upload / f"{seed}.jpg", quality=95, icc_profile=_swapped_primaries_profile())
+    photo_set = prepare(upload, out)
+    with Image.open(out / "images" / str(photo_set.accepted[0].name)) as stored:
+        assert "icc_profile" not in stored.info
+        red, green = (np.asarray(stored, float)[..., channel] for channel in (0, 1))
+    original = np.asarray(textured(0), float)
+    assert np.abs(red - original[..., 1]).mean() < np.abs(red - original[..., 0]).mean()
+    assert np.abs(green - original[..., 0]).mean() < np.abs(green - original[..., 1]).mean()
+
+
+def _swapped_primaries_profile() -> bytes:
+    """An sRGB profile whose red and green primaries are exchanged: its effect cannot be overlooked."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = struct.unpack_from(">I", profile, 128)[0]
+    places = {bytes(profile[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i for i in range(count)}
+    profile[places[b"rXYZ"] : places[b"rXYZ"] + 4], profile[places[b"gXYZ"] : places[b"gXYZ"] + 4] = b"gXYZ", b"rXYZ"
+    return bytes(profile).replace("sRGB".encode("utf-16-be"), "SWAP".encode("utf-16-be")).replace(b"sRGB", b"SWAP")
+
+
+def test_empty_folder(upload: Path, out: Path):
+    """An upload without photos must say so, not fail in a later stage."""
+    with pytest.raises(BadInput, match="holds no photos"):
+        prepare(upload, out)
+
+
+def test_too_few_photos_names_the_reasons(upload: Path, out: Path):
+    """Two good photos and broken ones: the user must read which are broken and how many are needed."""
+    save_photos(upload, ["a.jpg", "b.jpg"])
+    (upload / "notes.jpg").write_text("this is a text file")
+    with pytest.raises(BadInput, match="Only 2 of 3 photos are usable, but 3 are needed") as caught:
+        prepare(upload, out)
+    assert caught.value.files == ("notes.jpg",)
+    assert not (out / "photos.json").exists()
+
+
+def test_broken_photos_are_listed_and_the_rest_goes_on(upload: Path, out: Path):
+    """One bad file among good ones must cost that file only."""
+    save_photos(upload, ["a.jpg", "b.jpg", "c.jpg", "truncated.jpg"])
+    whole = (upload / "truncated.jpg").read_bytes()
+    (upload / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (upload / "text.jpg").write_text("this is a text file")
+    (upload / "empty.jpg").touch()
+    Image.new("RGB", (1, 1)).save(upload / "dot.png")
+    photo_set = prepare(upload, out)
+    assert [photo.given_name for photo in photo_set.accepted] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert "cut off" in reason_of(photo_set, "truncated.jpg")
+    assert "not a photo" in reason_of(photo_set, "text.jpg")
+    assert "empty" in reason_of(photo_set, "empty.jpg")
+    assert "1 x 1 pixels are too few" in reason_of(photo_set, "dot.png")
+    assert len(list((out / "images").iterdir())) == 3
+
+
+def test_huge_photos_are_refused_by_their_header(upload: Path, out: Path):
+    """A few kilobytes that claim 30,000 x 30,000 pixels must not be decoded: 2.7 GB."""
+    save_photos(upload, ["a.jpg", "b.jpg", "c.jpg"])
+    (upload / "bomb.png").write_bytes(_png_claiming(30_000, 30_000))
+    photo_set = prepare(upload, out)
+    assert "30000 x 30000 pixels are more than the allowed 250 megapixels" in reason_of(photo_set, "bomb.png")
+
+
+def _png_claiming(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    packed = zlib.compress(bytes(1 << 20), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def test_same_photo_ten_times(upload: Path, out: Path):
+    """Copies of one photo show nothing from two sides: no model can come of them."""
+    data = io.BytesIO()
+    textured(0).save(data, "JPEG")
+    for number in range(10):
+        (upload / f"copy{number}.jpg").write_bytes(data.getvalue())
+    with pytest.raises(BadInput, match=r"Only 1 of 10 photos are usable.*9 left out because it is the same photo"):
+        prepare(upload, out)
+
+
+def test_duplicates_are_rejected_and_near_duplicates_marked(upload: Path, out: Path):
+    """A copy adds nothing; a burst's next photo does, if little, and must stay in."""
+    save_photos(upload, ["a.jpg", "b.jpg", "c.jpg"])
+    (upload / "d.jpg").write_bytes((upload / "a.jpg").read_bytes())
+    textured(1).save(upload / "e.jpg", "JPEG", quality=60)
+    photo_set = prepare(upload, out)
+    by_name = {photo.given_name: photo for photo in photo_set.photos}
+    assert (by_name["d.jpg"].status, by_name["d.jpg"].duplicate_of) == ("rejected", "a.jpg")
+    assert (by_name["e.jpg"].status, by_name["e.jpg"].duplicate_of) == ("accepted", "b.jpg")
+    assert by_name["c.jpg"].duplicate_of is None
+
+
+def test_odd_names_become_safe_and_stay_traceable(upload: Path, out: Path):
+    """COLMAP's text lists, URLs and case-insensitive disks break on spaces, unicode and upper-case twins."""
+    given_names = ["a b.jpg", "Ä.jpg", "日本.jpg", "IMG.JPG", "img.jpg", "left/x.jpg", "right/x.jpg", "x.png"]
+    for seed, name in enumerate(given_names):
+        (upload / name).parent.mkdir(exist_ok=True)
+        textured(seed).save(upload / name)
+    photo_set = prepare(upload, out)
+    assert {photo.given_name for photo in photo_set.accepted} == set(given_names)
+    names = [str(photo.name) for photo in photo_set.accepted]
+    assert len({name.lower() for name in names}) == len(given_names)
+    assert sorted(path.name for path in (out / "images").iterdir()) == sorted(names)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1), unique=True))
+def test_safe_names_are_always_unique_and_plain(given_names: list[str]):
+    """Two photos under one name would silently lose one of them."""
+    names = safe_names([f"{name}.jpg" for name in given_names])
+    assert len({name.lower() for name in names}) == len(given_names)
+    for name in names:
+        assert name.isascii()
+        assert not set(name) & set(" /\\:'\"")
+        assert name[0] not in ".-"
+
+
+def test_natural_order():
+    """Sequence matching relies on IMG_9 coming before IMG_10; odd names must not make the sort fail."""
+    names = ["IMG_10.jpg", "IMG_9.jpg", "img_1.jpg", "²3.jpg", "x/IMG_2.jpg"]
+    ordered = sorted(names, key=natural_key)
+    assert ordered.index("IMG_9.jpg") < ordered.index("IMG_10.jpg")
+
+
+def test_zip_of_photos(upload: Path, out: Path):
+    """Most people send a zip; its folders and Mac litter must not matter."""
+    with zipfile.ZipFile(upload / "photos.zip", "w") as archive:
+        for seed in range(3):
+            data = io.BytesIO()
+            textured(seed).save(data, "JPEG")
+            archive.writestr(f"Trip/photo {seed}.jpg", data.getvalue())
+        archive.writestr("__MACOSX/Trip/._photo 0.jpg", b"litter")
+    photo_set = prepare(upload, out)
+    assert photo_set.source == "archive"
+    assert [photo.given_name for photo in photo_set.photos] == [f"Trip/photo {seed}.jpg" for seed in range(3)]
+    assert sorted(path.name for path in out.iterdir()) == ["images", "photos.json", "preview.jpg"]
+
+
+def test_cancelling_stops_between_photos(upload: Path, out: Path):
+    """A cancelled run must not go on decoding thousands of photos."""
+    save_photos(upload, ["a.jpg", "b.jpg", "c.jpg"])
+    cancelled = Event()
+    seen: list[int] = []
+
+    def listen(done: int, total: int, what: str) -> None:
+        seen.append(done)
+        cancelled.set()
+
+    with pytest.raises(Cancelled):
+        prepare_photos(upload, out, PhotosOptions(), Monitor(listen, cancelled))
+    assert seen == [1]

@@ -1,0 +1,59 @@
+"""Frames of a video are chosen by what they show."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from e2e3d_assets.reconstruction.errors import BadInput
+from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.video import choose_frames, extract_frames
+
+from .photo_files import textured
+
+
+def pan(path: Path, starts: list[int]) -> Path:
+    """A video that looks at a wide picture through a window at each of the given columns."""
+    wide = np.asarray(textured(0, 1600, 240))[..., ::-1]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (320, 240))
+    for start in starts:
+        writer.write(np.ascontiguousarray(wide[:, start : start + 320]))
+    writer.release()
+    return path
+
+
+def test_a_resting_camera_adds_no_frames(tmp_path: Path):
+    """Frames by the clock would give fifty equal photos while the camera rests, and too few while it moves."""
+    video = pan(tmp_path / "pan.mp4", [*range(0, 400, 10), *[400] * 60, *range(400, 800, 10)])
+    out = tmp_path / "frames"
+    out.mkdir()
+    frames = extract_frames(video, out, "pan.mp4", 0.12, 100, Monitor())
+    numbers = [int(name.split("_")[1].split(".")[0]) for _, name in frames]
+    assert all(file.is_file() for file, _ in frames)
+    assert sum(45 < number < 95 for number in numbers) <= 1
+    assert 15 <= len(numbers) <= 28  # 800 px at 0.12 * 320 px a step: 21
+
+
+def test_the_sharpest_near_each_step_is_taken():
+    """A shaken frame beside a crisp one must not be chosen."""
+    moved = [0.0, *[0.02] * 40]
+    sharpness = [1.0 if number % 3 == 0 else 0.1 for number in range(41)]
+    chosen = choose_frames(moved, sharpness, 0.1, 100)
+    assert all(number % 3 == 0 for number in chosen)
+    assert chosen == sorted(set(chosen))
+
+
+def test_frame_limit_widens_the_steps():
+    """A long video cut off at the limit would lose its end."""
+    chosen = choose_frames([0.0, *[0.05] * 400], [1.0] * 401, 0.05, 20)
+    assert 15 <= len(chosen) <= 20
+    assert chosen[-1] >= 370
+
+
+def test_unreadable_video_is_named(tmp_path: Path):
+    """A cut-off download must read as such."""
+    (tmp_path / "x.mp4").write_bytes(b"not a video")
+    with pytest.raises(BadInput, match="cannot be read") as caught:
+        extract_frames(tmp_path / "x.mp4", tmp_path, "x.mp4", 0.1, 10, Monitor())
+    assert caught.value.files == ("x.mp4",)
