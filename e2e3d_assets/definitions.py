@@ -6,6 +6,7 @@ from .assets import delivery, dense, photos, sparse, surface
 from .checks import quality
 from .jobs import reconstruct_job
 from .progress import LogProgress, ProgressSink
+from .sensors.run_events import run_event_sensor
 from .sensors.uploads import upload_sensor
 from .stages import Stages
 from .storage.io_manager import ArtifactIOManager
@@ -21,7 +22,7 @@ def build_defs(*, progress: ProgressSink | None = None) -> dg.Definitions:
         assets=dg.load_assets_from_modules([photos, sparse, dense, surface, delivery]),
         asset_checks=dg.load_asset_checks_from_modules([quality]),
         jobs=[reconstruct_job],
-        sensors=[upload_sensor],
+        sensors=[upload_sensor, run_event_sensor],
         executor=dg.in_process_executor,
         resources={"artifacts": ArtifactIOManager(), "stages": Stages(progress=progress or LogProgress())},
     )

@@ -13,7 +13,6 @@ from e2e3d_assets.runs import JOB, PARTITION_TAG, UPLOAD_TAG, Choice
 from e2e3d_assets.sensors.uploads import upload_sensor
 from e2e3d_assets.storage.uploads import COMPLETE, OPTIONS
 
-
 _job = defs.resolve_job_def(JOB)
 
 
