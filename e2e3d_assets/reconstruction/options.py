@@ -127,3 +127,7 @@ class ViewerOptions(StageOptions):
 
 class ReportOptions(StageOptions):
     """The quality report."""
+
+    compared_photos: int = Field(
+        default=24, ge=1, description="Photos that renderings of the model are compared with, at most."
+    )

@@ -4,7 +4,7 @@ What belongs here: putting the parts together. Figures, judgement, plots and pic
 document's shape is in :mod:`.report_schema`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -23,13 +23,15 @@ from .preview import contact_sheet, save_preview
 from .report_schema import DenseSummary, Report, RunRecord
 from .reporting import pictures, plots, summaries
 from .reporting.advice import Ring, judge
+from .reporting.fidelity import Coverage, Likeness, compare_with_photos, measure_coverage
 from .sparse_document import SparseDocument
 from .stereo.ply import read_points
+from .stereo.views import SparseScene, read_scene
 from .textured_mesh import TexturedMesh, load_glb
 from .viewpoints import Focus, focus_of
 
 HTML_NAME, JSON_NAME = "report.html", "report.json"
-_STEPS = 6
+_STEPS = 7
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,17 @@ class _Evidence:
     matches: MatchesDocument
     sparse: SparseDocument
     model: pycolmap.Reconstruction
+    undistorted: SparseScene
     mesh: TexturedMesh
     focus: Focus
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What the report measures itself."""
+
+    coverage: Coverage
+    likenesses: Sequence[Likeness]
 
 
 def build_report(
@@ -54,31 +65,47 @@ def build_report(
         record: what the orchestrator knows of the run.
         products: directory of each of the other eleven assets' products, by asset.
         out: empty directory to fill.
-        options: of the report.
+        options: how much is measured.
         monitor: progress and cancellation.
     """
     monitor.progress(0, _STEPS, "reading the products")
     evidence = _read(products)
-    monitor.progress(1, _STEPS, "figures")
-    report = _report(record, evidence)
+    monitor.progress(1, _STEPS, "coverage")
+    coverage = measure_coverage(evidence.mesh, evidence.undistorted.cameras, monitor)
+    monitor.progress(2, _STEPS, "likeness")
+    undistorted = products["undistorted_photos"]
+    likenesses = compare_with_photos(evidence.mesh, evidence.undistorted, undistorted, options.compared_photos, monitor)
+    findings = _Findings(coverage, likenesses)
+    monitor.progress(3, _STEPS, "figures")
+    report = _report(record, evidence, findings)
     (out / JSON_NAME).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    monitor.progress(2, _STEPS, "turntable")
-    views = list(pictures.turntable(evidence.mesh, evidence.focus, monitor))
+    monitor.progress(4, _STEPS, "turntable")
+    cameras = pictures.viewing_cameras(evidence.focus)
+    views = list(pictures.render_views(evidence.mesh, cameras, monitor))
     save_preview(contact_sheet(views), out)
-    monitor.progress(3, _STEPS, "page")
-    html = _page(report, evidence, views, monitor)
+    maps = list(pictures.render_coverage(evidence.mesh, coverage.views, cameras, monitor))
+    monitor.progress(5, _STEPS, "page")
+    html = _page(report, evidence, findings, views, maps, monitor)
     (out / HTML_NAME).write_text(html, encoding="utf-8")
     monitor.progress(_STEPS, _STEPS, "done")
-    return {
+    return _figures(report, (out / HTML_NAME).stat().st_size)
+
+
+def _figures(report: Report, html_bytes: int) -> Figures:
+    figures: Figures = {
         "warnings": sum(warning.severity != "note" for warning in report.warnings),
         "notes": sum(warning.severity == "note" for warning in report.warnings),
         "photos_registered": report.photos.registered,
         "mean_reprojection_error_px": round(report.sparse.mean_reprojection_error_px, 3),
         "dense_points": report.dense.points,
         "faces": report.mesh.faces,
+        "seen_by_three_photos_percent": round(100 * report.coverage.seen_by_three, 1),
         "wall_seconds_of_stages": round(sum(stage.wall_seconds for stage in report.stages), 1),
-        "html_bytes": (out / HTML_NAME).stat().st_size,
+        "html_bytes": html_bytes,
     }
+    if report.likeness.median_psnr_db is not None:
+        figures["median_psnr_db"] = round(report.likeness.median_psnr_db, 2)
+    return figures
 
 
 def _read(products: Mapping[str, Path]) -> _Evidence:
@@ -90,28 +117,34 @@ def _read(products: Mapping[str, Path]) -> _Evidence:
         matches=MatchesDocument.load(products["matches"]),
         sparse=SparseDocument.load(products["sparse_model"]),
         model=model,
+        undistorted=read_scene(products["undistorted_photos"]),
         mesh=mesh,
         focus=focus_of(model).within(mesh.vertices),
     )
 
 
-def _report(record: RunRecord, evidence: _Evidence) -> Report:
+def _report(record: RunRecord, evidence: _Evidence, findings: _Findings) -> Report:
     figures = {stage.stage: stage.figures for stage in record.stages}
     photos = summaries.summarise_photos(evidence.photos, evidence.matches, evidence.sparse)
     sparse = summaries.summarise_sparse(evidence.model, evidence.sparse)
     mesh = summaries.summarise_mesh(evidence.mesh)
-    texture = summaries.summarise_texture(evidence.mesh, _number(figures, "textured_mesh", "coverage"))
+    textured_percent = _number(figures, "textured_mesh", "textured_area_percent")
+    texture = summaries.summarise_texture(evidence.mesh, None if textured_percent is None else textured_percent / 100)
+    coverage = summaries.summarise_coverage(findings.coverage)
+    likeness = summaries.summarise_likeness(findings.likenesses)
     ring = Ring([image.name for image in _registered(evidence.model)], np.degrees(evidence.focus.azimuths).tolist())
     depth_coverage = _number(figures, "depth_maps", "median_coverage_pct")
     return Report(
         **record.model_dump(),
         finished=datetime.now(UTC),
-        warnings=judge(photos, sparse, mesh, texture, ring, depth_coverage),
+        warnings=judge(photos, sparse, mesh, texture, coverage, likeness, ring, depth_coverage),
         photos=photos,
         sparse=sparse,
         dense=DenseSummary(points=len(read_points(evidence.products["dense_cloud"] / "dense_cloud.ply"))),
         mesh=mesh,
         texture=texture,
+        coverage=coverage,
+        likeness=likeness,
         files=summaries.list_files([evidence.products["model_files"], evidence.products["viewer"]]),
         versions=summaries.versions(),
     )
@@ -127,28 +160,38 @@ def _registered(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
     return [model.images[i] for i in sorted(model.reg_image_ids())]
 
 
-def _page(report: Report, evidence: _Evidence, views: list[Image.Image], monitor: Monitor) -> str:
+def _page(
+    report: Report,
+    evidence: _Evidence,
+    findings: _Findings,
+    views: Sequence[Image.Image],
+    maps: Sequence[Image.Image],
+    monitor: Monitor,
+) -> str:
+    worst = summaries.worst_likeness(findings.likenesses)
     samples = [
         (name, pictures.data_uri(photo), pictures.data_uri(depth))
         for name, photo, depth in pictures.depth_samples(
-            evidence.products["undistorted_photos"], evidence.products["depth_maps"]
+            evidence.undistorted.names, evidence.products["undistorted_photos"], evidence.products["depth_maps"]
         )
     ]
     thumbnails: dict[str, str] = {}
     for photo in report.photos.items:
-        monitor.progress(4, _STEPS, photo.name)
+        monitor.progress(5, _STEPS, photo.name)
         if photo.image is not None:
             thumbnails[photo.image] = pictures.data_uri(
                 pictures.small_photo(evidence.products["photos"] / "images" / photo.image)
             )
-    monitor.progress(5, _STEPS, "page")
     folder = resources.files("e2e3d_assets.reconstruction") / "reporting"
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(size=_size, duration=_duration)
+    environment.filters.update(size=_size, duration=_duration, length_of=_length)
     return environment.from_string((folder / "report.html.j2").read_text("utf-8")).render(
         report=report,
         plots=_plots(report, evidence),
         views=[pictures.data_uri(view) for view in views],
+        maps=[pictures.data_uri(each) for each in maps],
+        map_colors=pictures.COVERAGE_COLORS,
+        worst=[pictures.data_uri(Image.fromarray(each)) for each in (worst.photo, worst.rendering)] if worst else None,
         samples=samples,
         thumbnails=thumbnails,
         total_wall=sum(stage.wall_seconds for stage in report.stages),
@@ -219,3 +262,13 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _length(value: float, scale: str) -> str:
+    """A length of the model for people."""
+    if scale != "metres":
+        return f"{value:.3g} units"
+    for factor, unit in ((1, "m"), (100, "cm"), (1000, "mm")):
+        if value * factor >= 1 or unit == "mm":
+            return f"{value * factor:.3g} {unit}"
+    raise AssertionError

@@ -84,6 +84,10 @@ class SparseSummary(_Record):
     mean_reprojection_error_px: NonNegativeFloat
     mean_track_length: NonNegativeFloat = Field(description="Photos that see a point, on average.")
     scale: Literal["metres", "arbitrary"] = Field(description="Whether lengths in the files are metres.")
+    point_uncertainty: NonNegativeFloat | None = Field(
+        default=None,
+        description="Median standard deviation of a point's position by the adjustment's covariance, world units.",
+    )
 
 
 class DenseSummary(_Record):
@@ -113,6 +117,27 @@ class TextureSummary(_Record):
     coverage: float | None = Field(
         description="Share of the surface, by area, that takes its colour from a photo; null if not known.", ge=0, le=1
     )
+
+
+class CoverageSummary(_Record):
+    """How the photos cover the delivered surface; shares are of its area."""
+
+    seen_by_one: float = Field(description="Share that at least one photo sees.", ge=0, le=1)
+    seen_by_two: float = Field(description="Share that at least two photos see.", ge=0, le=1)
+    seen_by_three: float = Field(description="Share that at least three photos see.", ge=0, le=1)
+    ground_sampling_distance: NonNegativeFloat | None = Field(
+        description="World units that a pixel of the nearest photo spans, for the middle of the seen surface."
+    )
+
+
+class LikenessSummary(_Record):
+    """How well renderings of the model reproduce the photos, after taking out each photo's exposure."""
+
+    photos: NonNegativeInt = Field(description="Photos compared, spread evenly over all.")
+    median_psnr_db: float | None = Field(description="Peak signal-to-noise ratio where the model covers the photo.")
+    median_coverage: float | None = Field(description="Share of a photo that the model covers.")
+    worst_photo: str | None = Field(description="The photo that the model reproduces worst.")
+    worst_psnr_db: float | None
 
 
 class DeliveredFile(_Record):
@@ -147,6 +172,8 @@ class Report(_Record):
     dense: DenseSummary
     mesh: MeshSummary
     texture: TextureSummary
+    coverage: CoverageSummary
+    likeness: LikenessSummary
     files: list[DeliveredFile]
     stages: list[StageRecord]
     versions: dict[str, str]

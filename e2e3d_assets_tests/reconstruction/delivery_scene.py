@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import trimesh
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from e2e3d_assets.reconstruction.matching import MATCHES_FILE, MatchedPair, MatchesDocument
 from e2e3d_assets.reconstruction.photo_set import PhotoCamera, PhotoRecord, PhotoSet
+from e2e3d_assets.reconstruction.raycasting import render
 from e2e3d_assets.reconstruction.sparse_document import (
     CameraResult,
     Georeference,
@@ -23,6 +24,7 @@ from e2e3d_assets.reconstruction.sparse_document import (
 )
 from e2e3d_assets.reconstruction.stereo.formats import map_path, write_map
 from e2e3d_assets.reconstruction.stereo.ply import POINT, PlyWriter
+from e2e3d_assets.reconstruction.stereo.views import Camera
 from e2e3d_assets.reconstruction.textured_mesh import TexturedMesh
 
 CAMERAS = 8
@@ -31,6 +33,7 @@ OFFSET = np.array([2.0, -1.0, 0.4])  # the box's centre: far enough from the ori
 Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 SIZE = (320, 240)
 FOCAL = 300.0
+NOISE_PX = 0.4
 
 
 STAGES = (
@@ -70,8 +73,10 @@ def make_scene(root: Path) -> DeliveryScene:
     (scene["sparse_model"] / "sparse" / "0").mkdir(parents=True)
     model.write_binary(scene["sparse_model"] / "sparse" / "0")
     _sparse_document(model).save(scene["sparse_model"])
-    _write_photos(scene["photos"])
-    _write_mesh(scene["textured_mesh"])
+    mesh = _textured_box()
+    mesh.save_glb(scene["textured_mesh"] / "model.glb")
+    page_image(0).save(scene["textured_mesh"] / "preview.jpg")
+    _write_photos(scene["photos"], mesh)
     _write_cloud(scene["dense_cloud"])
     _write_matches(scene["matches"])
     _write_depths(scene["undistorted_photos"], scene["depth_maps"], model, scene["photos"])
@@ -109,7 +114,7 @@ def _sparse_model() -> pycolmap.Reconstruction:
     tracks = [pycolmap.Track() for _ in points]
     for i, pose in enumerate(poses):
         in_camera = pose * points
-        pixels = camera.img_from_cam(in_camera) + rng.normal(0, 0.4, (len(points), 2))
+        pixels = camera.img_from_cam(in_camera) + rng.normal(0, NOISE_PX, (len(points), 2))
         seen = np.flatnonzero(((pixels > 0) & (pixels < SIZE)).all(axis=1) & (rng.random(len(points)) < 0.6))
         image = pycolmap.Image(
             name=f"photo_{i}.jpg", keypoints=pixels[seen], camera_id=camera.camera_id, image_id=i + 1
@@ -174,13 +179,15 @@ def _sparse_document(model: pycolmap.Reconstruction) -> SparseDocument:
     )
 
 
-def _write_photos(directory: Path) -> None:
+def _write_photos(directory: Path, mesh: TexturedMesh) -> None:
+    """Renderings of the box: the model agrees with its photos."""
     (directory / "images").mkdir()
     records = []
     for i in range(CAMERAS):
-        photo = Image.linear_gradient("L").resize(SIZE).convert("RGB")
-        ImageDraw.Draw(photo).text((20, 20), f"photo {i}", fill=(255, 60, 0), font_size=60)
-        photo.save(directory / "images" / f"photo_{i}.jpg")
+        pose = look_at(camera_center(i), OFFSET).matrix()
+        K = np.array([[FOCAL, 0, SIZE[0] / 2 - 0.5], [0, FOCAL, SIZE[1] / 2 - 0.5], [0, 0, 1]])
+        photo = render(mesh, Camera(*SIZE, K, pose[:, :3], pose[:, 3]))
+        Image.fromarray(photo).save(directory / "images" / f"photo_{i}.jpg", quality=95)
         records.append(
             PhotoRecord(
                 given_name=f"Photo {i}.JPG",
@@ -196,7 +203,7 @@ def _write_photos(directory: Path) -> None:
     PhotoSet(source="photos", photos=records).save(directory)
 
 
-def _write_mesh(directory: Path) -> None:
+def _textured_box() -> TexturedMesh:
     """Upper and lower half of the box's triangles take their colour from different pages."""
     box = trimesh.creation.box(BOX).subdivide().subdivide()
     corners = box.vertices[box.faces].reshape(-1, 3)
@@ -205,14 +212,13 @@ def _write_mesh(directory: Path) -> None:
     others = np.array([[1, 2], [0, 2], [0, 1]])[axis]
     uv = np.take_along_axis(corners / BOX + 0.5, others, axis=1)
     pages = tuple(np.asarray(page_image(page)) for page in range(2))
-    TexturedMesh(
+    return TexturedMesh(
         box.vertices + OFFSET,
         box.faces.astype(np.int32),
         uv.reshape(-1, 3, 2).astype(np.float32),
         (box.triangles_center[:, 2] < 0).astype(np.int32),
         pages,
-    ).save_glb(directory / "model.glb")
-    page_image(0).save(directory / "preview.jpg")
+    )
 
 
 def page_image(page: int) -> Image.Image:

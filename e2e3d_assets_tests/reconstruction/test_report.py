@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,7 +15,7 @@ from e2e3d_assets.reconstruction.preview import MAX_BYTES
 from e2e3d_assets.reconstruction.report import build_report
 from e2e3d_assets.reconstruction.report_schema import Report, RunRecord, StageRecord
 
-from .delivery_scene import CAMERAS, DeliveryScene, make_scene
+from .delivery_scene import BOX, CAMERAS, FOCAL, NOISE_PX, OFFSET, DeliveryScene, camera_center, make_scene
 
 STAGES = [
     StageRecord(
@@ -24,6 +25,13 @@ STAGES = [
         peak_memory_bytes=1_500_000_000,
         figures={"median_coverage_pct": 20.0},
         options={"max_photo_size": 1000},
+    ),
+    StageRecord(
+        stage="textured_mesh",
+        wall_seconds=0,
+        cpu_seconds=0,
+        peak_memory_bytes=0,
+        figures={"textured_area_percent": 93.0},
     ),
 ]
 
@@ -62,8 +70,26 @@ def test_report_counts_the_products(report: Report):
     assert report.mesh.watertight
     assert report.mesh.extent == pytest.approx((1.0, 0.6, 0.8), abs=1e-5)
     assert (report.texture.pages, report.texture.width) == (2, 128)
+    assert report.texture.coverage == 0.93
     assert report.stages == STAGES
     assert report.versions["pycolmap"]
+
+
+def test_model_is_measured_against_the_photos(report: Report):
+    """Photos that are renderings of the model agree with it, if cameras, pixels and frames are understood rightly."""
+    assert report.likeness.photos == CAMERAS
+    assert report.likeness.median_psnr_db is not None
+    assert report.likeness.median_psnr_db > 30
+    assert report.coverage.seen_by_one == pytest.approx(1 - bottom_share(), abs=0.1)
+    pixel = np.linalg.norm(camera_center(0) - OFFSET) / FOCAL
+    assert report.coverage.ground_sampling_distance == pytest.approx(pixel, rel=0.2)
+    assert report.sparse.point_uncertainty == pytest.approx(NOISE_PX * pixel, rel=0.6)
+
+
+def bottom_share() -> float:
+    """Of the box's surface; cameras above the box cannot see it."""
+    x, y, z = BOX
+    return x * y / (2 * (x * y + y * z + z * x))
 
 
 def test_each_photo_has_its_fate(report: Report):
@@ -105,7 +131,7 @@ def test_page_shows_what_the_report_says(out: Path, report: Report):
     for warning in report.warnings:
         assert warning.message in html
     assert html.count("<svg class=") == 4
-    assert html.count('alt="The textured model, view') == 4
+    assert html.count('alt="The textured model, view') == html.count('alt="Map of coverage, view') == 4
     assert "1 min 01 s" in html
     assert "1.5 GB" in html
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..report_schema import (
+    CoverageSummary,
+    LikenessSummary,
     MeshSummary,
     PhotoRecord,
     PhotosSummary,
@@ -27,6 +29,9 @@ _RING_DEG = 200  # photos that stand around more than this are meant to go all a
 _GAP_DEG = 55  # between neighbours in a ring: matching and texture fail beyond
 _LOW_DEPTH_PERCENT = 35
 _LOW_TEXTURE_COVERAGE = 0.9
+_LEAST_SEEN_BY_THREE = 0.6
+_LOW_PSNR_DB = 17.0  # photo and rendering of the same thing, but with different light or blurred beyond use
+_OUTLIER_DB = 6.0  # twice the deviation of the middle photo
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ def judge(
     sparse: SparseSummary,
     mesh: MeshSummary,
     texture: TextureSummary,
+    coverage: CoverageSummary,
+    likeness: LikenessSummary,
     ring: Ring,
     depth_coverage_percent: float | None,
 ) -> list[QualityWarning]:
@@ -65,6 +72,8 @@ def judge(
         *_about_photos(photos),
         *_about_ring(ring),
         *_about_surface(mesh, texture, depth_coverage_percent),
+        *_about_coverage(coverage),
+        *_about_likeness(likeness),
         *_about_scale(sparse),
     ]
     return sorted(found, key=lambda warning: ("serious", "warning", "note").index(warning.severity))
@@ -199,6 +208,35 @@ def _about_surface(
             severity="note",
             message=f"{1 - texture.coverage:.0%} of the surface is in no photo; its colour is taken from around it.",
             advice="Take photos of these sides as well.",
+        )
+
+
+def _about_coverage(coverage: CoverageSummary) -> Iterator[QualityWarning]:
+    if coverage.seen_by_three < _LEAST_SEEN_BY_THREE:
+        yield QualityWarning(
+            code="thin_coverage",
+            severity="warning",
+            message=f"Only {coverage.seen_by_three:.0%} of the surface is in three or more photos.",
+            advice="The map of coverage shows in red and orange where more photos are needed.",
+        )
+
+
+def _about_likeness(likeness: LikenessSummary) -> Iterator[QualityWarning]:
+    if likeness.median_psnr_db is None or likeness.worst_psnr_db is None:
+        return
+    if likeness.median_psnr_db < _LOW_PSNR_DB:
+        yield QualityWarning(
+            code="unlike_the_photos",
+            severity="warning",
+            message=f"The model looks unlike the photos ({likeness.median_psnr_db:.1f} dB in the middle case).",
+            advice="Compare photo and rendering below: a moving scene, reflections or changing light are usual causes.",
+        )
+    elif likeness.worst_psnr_db < likeness.median_psnr_db - _OUTLIER_DB:
+        yield QualityWarning(
+            code="one_photo_disagrees",
+            severity="note",
+            message=f"{likeness.worst_photo} agrees with the model much less than the other photos do.",
+            advice="Compare photo and rendering below: something may have moved, or the photo may be badly placed.",
         )
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pycolmap
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageColor
 
 from ..monitor import Monitor
-from ..raycasting import TexturedRenderer, turntable_cameras
+from ..raycasting import TexturedRenderer, render_shaded, turntable_cameras
 from ..stereo.formats import map_path, read_map
+from ..stereo.views import Camera
 from ..textured_mesh import TexturedMesh
 from ..viewpoints import Focus, turntable_azimuths
 
@@ -24,6 +25,8 @@ _TURNTABLE_SIZE = (640, 520)
 _THUMBNAIL, _SAMPLE = 112, 420
 _SAMPLES = 4
 _JPEG_QUALITY = 82
+COVERAGE_COLORS = ((0, "#8a8f98"), (1, "#d7301f"), (2, "#fc8d59"), (3, "#fee08b"), (4, "#a6d96a"), (6, "#1a9850"))
+"""(at least so many photos, colour)."""
 
 
 def data_uri(picture: Image.Image) -> str:
@@ -42,20 +45,36 @@ def small_photo(path: Path, long_side: int = _THUMBNAIL) -> Image.Image:
     return small
 
 
-def turntable(mesh: TexturedMesh, focus: Focus, monitor: Monitor) -> Iterator[Image.Image]:
-    """The model from the sides that were photographed."""
+def viewing_cameras(focus: Focus) -> list[Camera]:
+    """Cameras on the sides that were photographed."""
     start = float(np.arctan2(focus.best_direction[1], focus.best_direction[0]))
     azimuths = turntable_azimuths(focus.azimuths, start, TURNTABLE_VIEWS)
+    return turntable_cameras(focus.center, focus.radius, azimuths, focus.elevation, *_TURNTABLE_SIZE)
+
+
+def render_views(mesh: TexturedMesh, cameras: Sequence[Camera], monitor: Monitor) -> Iterator[Image.Image]:
+    """The textured model."""
     renderer = TexturedRenderer(mesh)
-    for camera in turntable_cameras(focus.center, focus.radius, azimuths, focus.elevation, *_TURNTABLE_SIZE):
+    for camera in cameras:
         monitor.check()
         yield Image.fromarray(renderer.picture(camera))
 
 
-def depth_samples(undistorted: Path, depth_maps: Path) -> Iterator[tuple[str, Image.Image, Image.Image]]:
+def render_coverage(
+    mesh: TexturedMesh, views: NDArray[np.int32], cameras: Sequence[Camera], monitor: Monitor
+) -> Iterator[Image.Image]:
+    """The model's shape, coloured by how many photos see each vertex: ``views`` (V,)."""
+    classes = np.searchsorted([photos for photos, _ in COVERAGE_COLORS], views, side="right") - 1
+    colors = np.array([ImageColor.getrgb(color) for _, color in COVERAGE_COLORS], np.uint8)[classes]
+    for camera in cameras:
+        monitor.check()
+        yield Image.fromarray(render_shaded(mesh.vertices, mesh.faces, camera.limited(_SAMPLE), colors))
+
+
+def depth_samples(
+    names: Sequence[str], undistorted: Path, depth_maps: Path
+) -> Iterator[tuple[str, Image.Image, Image.Image]]:
     """(name, photo, depth map) of some photos spread evenly over those that have depth; near is red, unknown grey."""
-    model = pycolmap.Reconstruction(undistorted / "sparse")
-    names = sorted(image.name for image in model.images.values())
     names = [name for name in names if map_path(depth_maps, "depth", name).exists()]
     for name in _spread(names, _SAMPLES):
         photo = small_photo(undistorted / "images" / name, _SAMPLE)

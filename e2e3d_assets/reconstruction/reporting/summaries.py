@@ -6,7 +6,7 @@ not: judging them (:mod:`.advice`) and showing them.
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from ..matching import MatchedPair, MatchesDocument
 from ..photo_set import PhotoCamera, PhotoSet
 from ..photo_set import PhotoRecord as GivenPhoto
 from ..report_schema import (
+    CoverageSummary,
     DeliveredFile,
+    LikenessSummary,
     MeshSummary,
     PhotoRecord,
     PhotosSummary,
@@ -29,6 +31,8 @@ from ..report_schema import (
 )
 from ..sparse_document import PhotoPose, SparseDocument
 from ..textured_mesh import TexturedMesh
+from .accuracy import point_uncertainty
+from .fidelity import Coverage, Likeness
 
 _PACKAGES = (
     "e2e3d-assets",
@@ -99,6 +103,7 @@ def summarise_sparse(model: pycolmap.Reconstruction, document: SparseDocument) -
         mean_reprojection_error_px=model.compute_mean_reprojection_error(),
         mean_track_length=model.compute_mean_track_length(),
         scale="metres" if document.georeference else "arbitrary",
+        point_uncertainty=point_uncertainty(model),
     )
 
 
@@ -135,6 +140,35 @@ def summarise_texture(mesh: TexturedMesh, coverage: float | None) -> TextureSumm
     """Of the atlas; ``coverage`` is the share of the surface that photos gave their colour to."""
     height, width = max((page.shape[:2] for page in mesh.pages), key=lambda size: size[0] * size[1])
     return TextureSummary(pages=len(mesh.pages), width=width, height=height, coverage=coverage)
+
+
+def summarise_coverage(coverage: Coverage) -> CoverageSummary:
+    """Of the delivered surface."""
+    return CoverageSummary(
+        seen_by_one=coverage.share_seen_by(1),
+        seen_by_two=coverage.share_seen_by(2),
+        seen_by_three=coverage.share_seen_by(3),
+        ground_sampling_distance=coverage.ground_sampling_distance(),
+    )
+
+
+def worst_likeness(likenesses: Sequence[Likeness]) -> Likeness | None:
+    """The photo that the model reproduces worst, among those that show enough of it."""
+    judged = [each for each in likenesses if each.psnr_db is not None]
+    return min(judged, key=lambda each: each.psnr_db or 0.0, default=None)
+
+
+def summarise_likeness(likenesses: Sequence[Likeness]) -> LikenessSummary:
+    """Of all compared photos."""
+    ratios = [each.psnr_db for each in likenesses if each.psnr_db is not None]
+    worst = worst_likeness(likenesses)
+    return LikenessSummary(
+        photos=len(likenesses),
+        median_psnr_db=float(np.median(ratios)) if ratios else None,
+        median_coverage=float(np.median([each.coverage for each in likenesses])) if likenesses else None,
+        worst_photo=worst.name if worst else None,
+        worst_psnr_db=worst.psnr_db if worst else None,
+    )
 
 
 def list_files(directories: Iterable[Path]) -> list[DeliveredFile]:

@@ -3,6 +3,8 @@
 import pytest
 
 from e2e3d_assets.reconstruction.report_schema import (
+    CoverageSummary,
+    LikenessSummary,
     MeshSummary,
     PhotoRecord,
     PhotosSummary,
@@ -31,6 +33,10 @@ GOOD_MESH = MeshSummary(
     extent=(1, 1, 1),
 )
 GOOD_TEXTURE = TextureSummary(pages=1, width=4096, height=4096, coverage=0.98)
+GOOD_COVERAGE = CoverageSummary(seen_by_one=0.99, seen_by_two=0.95, seen_by_three=0.9, ground_sampling_distance=0.001)
+GOOD_LIKENESS = LikenessSummary(
+    photos=12, median_psnr_db=26, median_coverage=0.7, worst_photo="3.jpg", worst_psnr_db=23.5
+)
 FULL_RING = Ring([f"{i}.jpg" for i in range(12)], [30.0 * i for i in range(12)])
 
 
@@ -52,9 +58,17 @@ GOOD_PHOTOS = summary(*(photo(i) for i in range(12)))
 
 
 def warnings(
-    photos=GOOD_PHOTOS, sparse=GOOD_SPARSE, mesh=GOOD_MESH, texture=GOOD_TEXTURE, ring=FULL_RING, depth=80.0
+    photos=GOOD_PHOTOS,
+    sparse=GOOD_SPARSE,
+    mesh=GOOD_MESH,
+    texture=GOOD_TEXTURE,
+    coverage=GOOD_COVERAGE,
+    likeness=GOOD_LIKENESS,
+    ring=FULL_RING,
+    depth=80.0,
 ) -> dict[str, QualityWarning]:
-    return {warning.code: warning for warning in judge(photos, sparse, mesh, texture, ring, depth)}
+    found = judge(photos, sparse, mesh, texture, coverage, likeness, ring, depth)
+    return {warning.code: warning for warning in found}
 
 
 def test_a_good_model_has_no_warnings():
@@ -144,6 +158,9 @@ def test_blurred_photos_are_those_below_their_set():
         ({"mesh": GOOD_MESH.model_copy(update={"boundary_edges": 40})}, "open_surface"),
         ({"texture": GOOD_TEXTURE.model_copy(update={"coverage": 0.7})}, "colour_guessed"),
         ({"depth": 12.0}, "little_depth"),
+        ({"coverage": GOOD_COVERAGE.model_copy(update={"seen_by_three": 0.4})}, "thin_coverage"),
+        ({"likeness": GOOD_LIKENESS.model_copy(update={"median_psnr_db": 14.0})}, "unlike_the_photos"),
+        ({"likeness": GOOD_LIKENESS.model_copy(update={"worst_psnr_db": 15.0})}, "one_photo_disagrees"),
     ],
 )
 def test_each_fault_gives_its_own_warning_only(changes, code):
@@ -153,4 +170,8 @@ def test_each_fault_gives_its_own_warning_only(changes, code):
 
 def test_unknown_figures_give_no_warning():
     """A stage that does not measure something must not be blamed for it."""
-    assert warnings(texture=GOOD_TEXTURE.model_copy(update={"coverage": None}), depth=None) == {}
+    texture = GOOD_TEXTURE.model_copy(update={"coverage": None})
+    likeness = LikenessSummary(
+        photos=0, median_psnr_db=None, median_coverage=None, worst_photo=None, worst_psnr_db=None
+    )
+    assert warnings(texture=texture, likeness=likeness, depth=None) == {}
