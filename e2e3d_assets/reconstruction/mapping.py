@@ -14,6 +14,7 @@ import numpy as np
 import pycolmap
 from PIL import Image, ImageDraw
 
+from .adjustment import adjust_finally
 from .alignment import Alignment, align_model
 from .colmap_database import DATABASE
 from .errors import BadInput
@@ -24,7 +25,7 @@ from .options import SparseModelOptions
 from .photo_set import PhotoSet
 from .photos import IMAGES
 from .preview import save_preview
-from .principal_point import Decision, refine_principal_points
+from .principal_point import Decision
 from .sparse_document import CameraResult, ModelSummary, PhotoPose, SparseDocument
 
 SPARSE = "sparse"
@@ -49,6 +50,7 @@ _ATTEMPTS = (
 )
 _ADDING = _Thresholds("photos left over, with fewer points", pose_inliers=15, pose_inlier_share=0.12)
 _GOOD_ENOUGH = 0.6
+_ONE_THREAD_UP_TO = 60
 
 
 def build_sparse_model(
@@ -79,10 +81,11 @@ def build_sparse_model(
             [record.given_name for record in photo_set.accepted],
         )
     places = {str(record.name): record.gps for record in photo_set.accepted if record.gps is not None}
-    models[0], decisions = refine_principal_points(models[0], options.refine_principal_point, monitor)
+    threads = solver_threads(len(photo_set.accepted))
+    decisions: list[dict[int, Decision]] = []
     alignments: list[Alignment] = []
     for number, model in enumerate(models):
-        monitor.check()
+        decisions.append(adjust_finally(model, options.refine_principal_point, threads, monitor))
         alignments.append(align_model(model, places, options.seed))
         model.transform(alignments[-1].world_from_model)
         (out / SPARSE / str(number)).mkdir(parents=True)
@@ -92,7 +95,7 @@ def build_sparse_model(
         mapper=options.mapper,
         attempts=attempts,
         photos=_photo_poses(models, names, compared),
-        cameras=_camera_results(models[0], decisions),
+        cameras=_camera_results(models[0], decisions[0]),
         models=[_summary(model) for model in models],
         georeference=alignments[0].georeference,
         frame=alignments[0].frame,
@@ -100,6 +103,11 @@ def build_sparse_model(
     document.save(out)
     _draw_preview(models[0], out)
     return _figures(document, models[0])
+
+
+def solver_threads(photos: int) -> int:
+    """One for small sets, where more save no time and change the last digits with the machine; else all."""
+    return 1 if photos <= _ONE_THREAD_UP_TO else thread_count()
 
 
 class _Mapping:
@@ -148,7 +156,7 @@ class _Mapping:
     ) -> list[pycolmap.Reconstruction]:
         options = pycolmap.IncrementalPipelineOptions()
         options.min_model_size = MIN_PHOTOS
-        options.num_threads = thread_count()
+        options.num_threads = solver_threads(given)
         options.random_seed = self._options.seed
         options.multiple_models = start is None
         options.mapper.init_min_num_inliers = thresholds.init_inliers

@@ -1,28 +1,28 @@
-"""Where a camera's optical axis meets its sensor: found by the photos where they can tell, else left at the centre.
+"""Where a camera's optical axis meets its sensor: whether the photos can tell, or it stays at the centre.
 
-What belongs here: the decision, per camera, and the adjustment that follows from it. Real lenses are off-centre by
-half a percent of the picture's width; left alone, that turns cameras by tenths of a degree. But a weak network (few
-photos, one height, forward motion) cannot tell the offset from a turn of the camera, and refining makes it worse. So
-the offset is refined exactly where its standard deviation by the adjustment's covariance is smaller than what it is
-known to anyway without looking: the smaller of the two errors is taken.
+What belongs here: the decision, per camera. Real lenses are off-centre by half a percent of the picture's size; left
+alone, that turns cameras by tenths of a degree. But a weak network cannot tell the offset from a turn of the camera,
+and refining makes it worse. So the offset is refined only
+
+* where the views converge: among parallel views it goes over into a shift of the camera, and takes up whatever else is
+  unmodelled, such as a rolling shutter (Fraser, "Digital camera self-calibration", 1997); and
+* where its standard deviation by the adjustment's covariance is smaller than what is known of it without looking: the
+  smaller of two errors is taken.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pycolmap
 
-from .monitor import Monitor
-from .native import run_cancellable, thread_count
-
-PRIOR_SIGMA_OF_WIDTH = 0.005
+PRIOR_SIGMA_OF_SIZE = 0.005
 """How far real cameras' principal points are from the centre, as a share of the longer side."""
 MODEL_ERROR_FACTOR = 3.0
-"""Covariances assume independent errors; real ones (lens model, focus, key points that move) are this much larger."""
+"""Covariances assume independent errors; real ones (lens model, focus, shutter) make estimates this much worse."""
+MIN_CONVERGENCE_DEG = 10.0
+MIN_PHOTOS = 5
 _MAX_OFFSET_OF_SIZE = 0.06
-_MIN_PHOTOS = 5
 _COVARIANCE_PHOTOS = 60
 
 
@@ -35,48 +35,27 @@ class Decision:
     sigma_px: float | None = None
 
 
-def refine_principal_points(
-    model: pycolmap.Reconstruction, choice: Literal["auto", "yes", "no"], monitor: Monitor
-) -> tuple[pycolmap.Reconstruction, dict[int, Decision]]:
-    """Decide for each camera, and adjust the whole model with those principal points free that were chosen.
+def decide(trial: pycolmap.Reconstruction, camera_id: int) -> Decision:
+    """Judge one camera.
 
     Args:
-        model: an adjusted model with principal points at the centre; left as it is.
-        choice: auto decides by covariance.
-        monitor: cancellation.
-
-    Returns:
-        the adjusted model, and the decision for each camera id.
+        trial: the model after an adjustment in which all principal points were free.
+        camera_id: the camera.
     """
-    used = sorted({model.image(image_id).camera_id for image_id in model.reg_image_ids()})
-    if choice == "no":
-        return model, dict.fromkeys(used, Decision(False, "switched off"))
-    trial = pycolmap.Reconstruction(model)
-    _adjust(trial, used, monitor)
-    if choice == "yes":
-        return trial, dict.fromkeys(used, Decision(True, "switched on"))
-    decisions = {camera_id: _decide(model, trial, camera_id) for camera_id in used}
-    chosen = [camera_id for camera_id, decision in decisions.items() if decision.refine]
-    if chosen == used:
-        return trial, decisions
-    if not chosen:
-        return model, decisions
-    adjusted = pycolmap.Reconstruction(model)
-    _adjust(adjusted, chosen, monitor)
-    return adjusted, decisions
-
-
-def _decide(model: pycolmap.Reconstruction, trial: pycolmap.Reconstruction, camera_id: int) -> Decision:
-    photos = [i for i in model.reg_image_ids() if model.image(i).camera_id == camera_id]
-    if len(photos) < _MIN_PHOTOS:
-        return Decision(False, f"only {len(photos)} photos by this camera, {_MIN_PHOTOS} are needed")
-    camera = trial.camera(camera_id)
-    size = max(camera.width, camera.height)
-    sigma = _principal_point_sigma(trial, camera_id, photos)
+    photos = [i for i in trial.reg_image_ids() if trial.image(i).camera_id == camera_id]
+    if len(photos) < MIN_PHOTOS:
+        return Decision(False, f"only {len(photos)} photos by this camera, {MIN_PHOTOS} are needed")
+    converging = convergence_deg(np.array([trial.image(i).viewing_direction() for i in photos]))
+    if converging < MIN_CONVERGENCE_DEG:
+        return Decision(
+            False, f"the views are nearly parallel: {converging:.0f}°, {MIN_CONVERGENCE_DEG:.0f}° are needed"
+        )
+    sigma = principal_point_sigma(trial, camera_id, photos)
     if sigma is None:
         return Decision(False, "the covariance cannot be computed")
-    prior = PRIOR_SIGMA_OF_WIDTH * size
-    trusted = MODEL_ERROR_FACTOR * sigma
+    camera = trial.camera(camera_id)
+    size = max(camera.width, camera.height)
+    trusted, prior = MODEL_ERROR_FACTOR * sigma, PRIOR_SIGMA_OF_SIZE * size
     figures = f"its uncertainty is {trusted:.2f} px, of a camera left alone {prior:.1f} px"
     if trusted >= prior:
         return Decision(False, f"the photos cannot tell it: {figures}", sigma)
@@ -86,24 +65,35 @@ def _decide(model: pycolmap.Reconstruction, trial: pycolmap.Reconstruction, came
     return Decision(True, f"the photos tell it: {figures}", sigma)
 
 
-def _principal_point_sigma(model: pycolmap.Reconstruction, camera_id: int, photos: Sequence[int]) -> float | None:
-    """Standard deviation in pixels of the worse-known coordinate, all other unknowns free."""
+def convergence_deg(views: np.ndarray) -> float:
+    """The angle that nine in ten pairs of views stay below.
+
+    Args:
+        views: (N, 3) unit viewing directions.
+    """
+    cosines = np.clip(views @ views.T, -1.0, 1.0)[np.triu_indices(len(views), 1)]
+    return float(np.degrees(np.percentile(np.arccos(cosines), 90))) if len(cosines) else 0.0
+
+
+def principal_point_sigma(model: pycolmap.Reconstruction, camera_id: int, photos: Sequence[int]) -> float | None:
+    """Standard deviation of the worse-known coordinate in pixels, with all other unknowns free too.
+
+    Of many photos a part is used, which errs to the safe side.
+    """
     config = pycolmap.BundleAdjustmentConfig()
-    step = max(1, -(-len(photos) // _COVARIANCE_PHOTOS))
-    for image_id in photos[::step]:
+    for image_id in photos[:: max(1, -(-len(photos) // _COVARIANCE_PHOTOS))]:
         config.add_image(image_id)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    options = _options()
+    options = pycolmap.BundleAdjustmentOptions()
     options.refine_principal_point = True
     adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
-    wanted = pycolmap.BACovarianceOptions()
-    covariance = pycolmap.estimate_ba_covariance(wanted, model, adjuster)
+    covariance = pycolmap.estimate_ba_covariance(pycolmap.BACovarianceOptions(), model, adjuster)
     camera = model.camera(camera_id)
     block = None if covariance is None else covariance.get_other_params_cov(camera.params)
     if block is None:
         return None
-    indices = list(camera.principal_point_idxs())
-    return float(np.sqrt(np.diag(block)[indices].max()) * _residual_sigma(model))
+    variances = np.diag(block)[list(camera.principal_point_idxs())]
+    return float(np.sqrt(variances.max()) * _residual_sigma(model))
 
 
 def _residual_sigma(model: pycolmap.Reconstruction) -> float:
@@ -111,24 +101,3 @@ def _residual_sigma(model: pycolmap.Reconstruction) -> float:
     errors = np.array([point.error for point in model.points3D.values()])
     lengths = np.array([point.track.length() for point in model.points3D.values()])
     return float(np.sqrt(np.average(errors**2, weights=lengths) / 2.0))
-
-
-def _options() -> pycolmap.BundleAdjustmentOptions:
-    options = pycolmap.BundleAdjustmentOptions()
-    options.print_summary = False
-    options.ceres.solver_options.num_threads = thread_count()
-    return options
-
-
-def _adjust(model: pycolmap.Reconstruction, cameras: Sequence[int], monitor: Monitor) -> None:
-    """Adjust everything; principal points of the named cameras are free, other cameras keep all their intrinsics."""
-    options = _options()
-    options.refine_principal_point = True
-    config = pycolmap.BundleAdjustmentConfig()
-    for image_id in model.reg_image_ids():
-        config.add_image(image_id)
-        if model.image(image_id).camera_id not in cameras:
-            config.set_constant_cam_intrinsics(model.image(image_id).camera_id)
-    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    run_cancellable(lambda _: pycolmap.create_default_bundle_adjuster(options, config, model).solve(), monitor)
-    model.update_point_3d_errors()

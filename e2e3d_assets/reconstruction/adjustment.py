@@ -1,0 +1,99 @@
+"""The last bundle adjustment of a model: robust, and with the principal points that the photos can tell.
+
+What belongs here: running adjustments. Whether a camera's principal point is free is decided in
+:mod:`~e2e3d_assets.reconstruction.principal_point`.
+
+The mapper minimises squared errors over matches of which some percent are wrong by a few pixels; they weigh as much as
+hundreds of good ones. A Cauchy loss at the scale of the errors themselves (Barron, "A General and Adaptive Robust Loss
+Function", 2019, section 1) takes their pull away, and what is then far off is removed.
+"""
+
+from collections.abc import Collection
+from typing import Literal
+
+import numpy as np
+import pycolmap
+
+from .monitor import Monitor
+from .native import run_cancellable
+from .principal_point import Decision, decide
+
+_ROUNDS = 2
+_MAX_ERROR_IN_MEDIANS = 5.0
+_MIN_TRIANGULATION_ANGLE_DEG = 1.5
+_FUNCTION_TOLERANCE = 1e-5
+_MAX_ITERATIONS = 50
+
+
+def adjust_finally(
+    model: pycolmap.Reconstruction, choice: Literal["auto", "yes", "no"], threads: int, monitor: Monitor
+) -> dict[int, Decision]:
+    """Adjust a model in place.
+
+    Args:
+        model: as the mapper left it, with principal points at the centre.
+        choice: whether principal points are refined; auto decides for each camera.
+        threads: of the solver; one thread gives the same numbers on every machine.
+        monitor: cancellation.
+
+    Returns:
+        the decision for each camera id in use.
+    """
+    decisions = _decide_all(model, choice, threads, monitor)
+    free = {camera_id for camera_id, decision in decisions.items() if decision.refine}
+    if free:
+        _adjust(model, free, None, threads, monitor)
+    for number in range(_ROUNDS):
+        median = median_error(model)
+        if number > 0:
+            limit = _MAX_ERROR_IN_MEDIANS * median
+            pycolmap.ObservationManager(model).filter_all_points3D(limit, _MIN_TRIANGULATION_ANGLE_DEG)
+        _adjust(model, free, median, threads, monitor)
+    return decisions
+
+
+def median_error(model: pycolmap.Reconstruction) -> float:
+    """Of the points' reprojection errors, each weighted by its observations, pixels."""
+    errors = np.array([point.error for point in model.points3D.values()])
+    lengths = np.array([point.track.length() for point in model.points3D.values()])
+    return float(np.median(np.repeat(errors, lengths)))
+
+
+def _decide_all(
+    model: pycolmap.Reconstruction, choice: Literal["auto", "yes", "no"], threads: int, monitor: Monitor
+) -> dict[int, Decision]:
+    used = sorted({model.image(image_id).camera_id for image_id in model.reg_image_ids()})
+    if choice != "auto":
+        return dict.fromkeys(used, Decision(choice == "yes", f"switched {'on' if choice == 'yes' else 'off'}"))
+    trial = pycolmap.Reconstruction(model)
+    _adjust(trial, set(used), None, threads, monitor)
+    return {camera_id: decide(trial, camera_id) for camera_id in used}
+
+
+def _adjust(
+    model: pycolmap.Reconstruction, free: Collection[int], scale: float | None, threads: int, monitor: Monitor
+) -> None:
+    """One adjustment of everything in place.
+
+    Args:
+        free: cameras whose principal points are free; where some are, the others keep all their intrinsics.
+        scale: of the Cauchy loss in pixels; None minimises squares.
+    """
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = False
+    options.refine_principal_point = bool(free)
+    solver = options.ceres.solver_options
+    solver.num_threads = threads
+    if scale is not None:
+        options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+        options.ceres.loss_function_scale = max(scale, 1e-3)
+        solver.function_tolerance = _FUNCTION_TOLERANCE
+        solver.max_num_iterations = _MAX_ITERATIONS
+    config = pycolmap.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        config.add_image(image_id)
+        if free and model.image(image_id).camera_id not in free:
+            config.set_constant_cam_intrinsics(model.image(image_id).camera_id)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    run_cancellable(lambda _: pycolmap.create_default_bundle_adjuster(options, config, model).solve(), monitor)
+    model.update_point_3d_errors()
