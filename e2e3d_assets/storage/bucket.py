@@ -136,18 +136,19 @@ class BucketObjects:
 
 
 def _reason(error: Exception) -> str:
-    told = str(error)
+    told = _first_line(error)
     if "NoSuchBucket" in told:
         return "there is no such bucket. Create it, or correct the URL"
-    if isinstance(error, obstore_errors.UnauthenticatedError | obstore_errors.PermissionDeniedError):
+    if "403 Forbidden" in told or "401 Unauthorized" in told:
         return "the server refuses these credentials. Check key, secret and policy"
     if "/latest/api/token" in told:
         return "no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
-    return _first_line(error)
+    return told
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0].strip()[:500]
+    """What went wrong, without the details for programmers that follow."""
+    return str(error).split("\n", 1)[0].strip()
 
 
 def _open(url: str, options: BucketOptions) -> "ObjectStore":

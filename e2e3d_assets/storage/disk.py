@@ -87,8 +87,11 @@ class DiskObjects:
         """Copy the files."""
 
         def copy(item: Download) -> None:
+            source = self._path(item.key)
             with plain_disk_errors("write", item.destination):
-                shutil.copyfile(self._path(item.key), item.destination)
+                if not source.is_file():
+                    raise FileNotFoundError(item.key)
+                shutil.copyfile(source, item.destination)
 
         in_parallel(copy, wanted, _THREADS)
 

@@ -72,6 +72,7 @@ class Cache:
         """Move verified bytes to their place."""
         content = self.content(file)
         content.parent.mkdir(parents=True, exist_ok=True)
+        os.utime(part)  # trimming goes by when it came
         part.replace(content)
         checked_files.remember(content, file.sha256)
 

@@ -146,8 +146,7 @@ class ArtifactStore:
             self.cache.adopt(root, manifest.files)
             return
         for file in manifest.files:
-            if (in_place / file.path).samefile(root / file.path):
-                checked_files.remember(in_place / file.path, file.sha256)
+            checked_files.remember(in_place / file.path, file.sha256)
 
     def _discard(self, manifest: Manifest) -> None:
         """Remove what there is of a revision that nobody can see yet."""

@@ -80,6 +80,12 @@ def test_an_empty_product_is_refused(tmp_path):
         Artifact.from_directory(tmp_path / "own")
 
 
+def test_the_name_of_the_manifest_is_refused(tmp_path):
+    """Prevents a product from overwriting its own manifest."""
+    with pytest.raises(Refused, match="keeps this name for itself"):
+        make(tmp_path / "own", {"manifest.json": b"1"})
+
+
 def test_bytes_changed_in_place_are_found(store, tmp_path):
     """Prevents a stage that writes into its input from going unnoticed by the stages after it, in the same process."""
     committed = store.write(make(tmp_path / "own", {"database.db": b"committed"}), "temple", "features", "run")
