@@ -6,6 +6,7 @@ from .assets import delivery, dense, photos, sparse, surface
 from .checks import quality
 from .jobs import reconstruct_job
 from .progress import LogProgress, ProgressSink
+from .schedules import maintenance_job, maintenance_schedule, storage_report
 from .sensors.run_events import run_event_sensor
 from .sensors.uploads import upload_sensor
 from .stages import Stages
@@ -19,9 +20,10 @@ def build_defs(*, progress: ProgressSink | None = None) -> dg.Definitions:
     costs about two seconds.
     """
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([photos, sparse, dense, surface, delivery]),
+        assets=[*dg.load_assets_from_modules([photos, sparse, dense, surface, delivery]), storage_report],
         asset_checks=dg.load_asset_checks_from_modules([quality]),
-        jobs=[reconstruct_job],
+        jobs=[reconstruct_job, maintenance_job],
+        schedules=[maintenance_schedule],
         sensors=[upload_sensor, run_event_sensor],
         executor=dg.in_process_executor,
         resources={"artifacts": ArtifactIOManager(), "stages": Stages(progress=progress or LogProgress())},

@@ -2,6 +2,7 @@
 
 from .partitions import key_of
 from .settings import Settings
+from .storage.errors import Refused
 from .storage.store import ArtifactStore
 from .storage.uploads import Upload, UploadStore
 
@@ -22,3 +23,21 @@ def upload_of(uploads: UploadStore, image_set: str) -> Upload:
     if upload.files:
         return upload
     return uploads.upload(next((name for name in uploads.image_sets() if key_of(name) == image_set), image_set))
+
+
+def survey_uploads(uploads: UploadStore) -> tuple[dict[str, Upload], list[str]]:
+    """All uploads by folder, and remarks about those that cannot be listed because of a name in them.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    try:
+        return uploads.survey(), []
+    except Refused:
+        found, remarks = {}, []
+        for name in uploads.image_sets():
+            try:
+                found[name] = uploads.upload(name)
+            except Refused as error:
+                remarks.append(f"{name}: {error}")
+        return found, remarks

@@ -10,9 +10,9 @@ from ..jobs import reconstruct_job
 from ..partitions import DELETED, image_sets
 from ..runs import UPLOAD_TAG, Choice, last_choice, latest_versions
 from ..settings import Settings
-from ..storage.errors import Refused, StoreError
-from ..storage.uploads import OPTIONS, Upload, UploadStore
-from ..stores import open_uploads
+from ..storage.errors import StoreError
+from ..storage.uploads import OPTIONS, UploadStore
+from ..stores import open_uploads, survey_uploads
 from .upload_decisions import Known, Wanted, decide, state_of
 
 _REMARKS_SHOWN = 20
@@ -30,7 +30,7 @@ def upload_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     settings = Settings()
     store = open_uploads(settings)
     try:
-        uploads, unusable = _survey(store)
+        uploads, unusable = survey_uploads(store)
     except StoreError as error:
         return dg.SensorResult(skip_reason=f"The uploads cannot be listed, so nothing is changed. {error}")
     state = state_of(uploads)
@@ -51,20 +51,6 @@ def upload_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor=cursor,
         dynamic_partitions_requests=[image_sets.build_add_request(new)] if new else [],
     )
-
-
-def _survey(store: UploadStore) -> tuple[dict[str, Upload], list[str]]:
-    """All uploads, and remarks about those that cannot be listed because of a name in them."""
-    try:
-        return store.survey(), []
-    except Refused:
-        uploads, remarks = {}, []
-        for name in store.image_sets():
-            try:
-                uploads[name] = store.upload(name)
-            except Refused as error:
-                remarks.append(f"{name}: {error}")
-        return uploads, remarks
 
 
 def _known(instance: dg.DagsterInstance) -> Known:
