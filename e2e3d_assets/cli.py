@@ -172,9 +172,10 @@ def doctor() -> None:
 @app.command(hidden=True)
 def warm_up() -> None:
     """Compile the dense kernels, so that the first run does not have to."""
-    from .reconstruction.stereo import warm_up as compile_kernels
+    from .reconstruction.monitor import Monitor
+    from .reconstruction.stereo.warming import warm_up as compile_kernels
 
-    compile_kernels()
+    compile_kernels(Monitor())
 
 
 def main() -> None:
