@@ -126,13 +126,17 @@ def _read(products: Mapping[str, Path]) -> _Evidence:
 def _report(record: RunRecord, evidence: _Evidence, findings: _Findings) -> Report:
     figures = {stage.stage: stage.figures for stage in record.stages}
     photos = summaries.summarise_photos(evidence.photos, evidence.matches, evidence.sparse)
+    given_names = {photo.image: photo.name for photo in photos.items if photo.image is not None}
     sparse = summaries.summarise_sparse(evidence.model, evidence.sparse)
     mesh = summaries.summarise_mesh(evidence.mesh)
     textured_percent = _number(figures, "textured_mesh", "textured_area_percent")
     texture = summaries.summarise_texture(evidence.mesh, None if textured_percent is None else textured_percent / 100)
     coverage = summaries.summarise_coverage(findings.coverage)
-    likeness = summaries.summarise_likeness(findings.likenesses)
-    ring = Ring([image.name for image in _registered(evidence.model)], np.degrees(evidence.focus.azimuths).tolist())
+    likeness = summaries.summarise_likeness(findings.likenesses, given_names)
+    ring = Ring(
+        [given_names[image.name] for image in _registered(evidence.model)],
+        np.degrees(evidence.focus.azimuths).tolist(),
+    )
     depth_coverage = _number(figures, "depth_maps", "median_coverage_pct")
     return Report(
         **record.model_dump(),

@@ -162,7 +162,7 @@ def _plan_edges(positions: NDArray, edges: Sequence[tuple[int, int, int]], at) -
     lines = []
     for a, b, inliers in reversed(strongest):
         (x1, y1), (x2, y2) = at(positions[a]), at(positions[b])
-        opacity = 0.04 + 0.5 * (math.log10(1 + inliers) / most) ** 3
+        opacity = 0.1 + 0.6 * (math.log10(1 + inliers) / most) ** 3
         ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
         lines.append(f'<line class="edge" {ends} stroke-opacity="{opacity:.2f}"/>')
     return lines

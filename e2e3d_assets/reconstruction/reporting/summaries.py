@@ -158,15 +158,15 @@ def worst_likeness(likenesses: Sequence[Likeness]) -> Likeness | None:
     return min(judged, key=lambda each: each.psnr_db or 0.0, default=None)
 
 
-def summarise_likeness(likenesses: Sequence[Likeness]) -> LikenessSummary:
-    """Of all compared photos."""
+def summarise_likeness(likenesses: Sequence[Likeness], given_names: Mapping[str, str]) -> LikenessSummary:
+    """Of all compared photos; ``given_names`` are those that the user gave them."""
     ratios = [each.psnr_db for each in likenesses if each.psnr_db is not None]
     worst = worst_likeness(likenesses)
     return LikenessSummary(
         photos=len(likenesses),
         median_psnr_db=float(np.median(ratios)) if ratios else None,
         median_coverage=float(np.median([each.coverage for each in likenesses])) if likenesses else None,
-        worst_photo=worst.name if worst else None,
+        worst_photo=given_names[worst.name] if worst else None,
         worst_psnr_db=worst.psnr_db if worst else None,
     )
 
