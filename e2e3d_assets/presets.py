@@ -64,6 +64,8 @@ TABLE: dict[tuple[str, str], tuple[Any, Any, Any]] = {
     ("mesh", "max_faces"): (100_000, 300_000, 1_000_000),
     ("textured_mesh", "max_texture_size"): (4096, 8192, 16384),
     ("viewer", "max_points"): (150_000, 300_000, 600_000),
+    ("report", "compared_photos"): (12, 24, 48),
+    ("report", "film_frames"): (24, 36, 72),
 }
 
 

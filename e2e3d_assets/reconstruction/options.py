@@ -131,3 +131,4 @@ class ReportOptions(StageOptions):
     compared_photos: int = Field(
         default=24, ge=1, description="Photos that renderings of the model are compared with, at most."
     )
+    film_frames: int = Field(default=36, ge=0, le=360, description="Pictures of the turntable's film; 0 for no film.")

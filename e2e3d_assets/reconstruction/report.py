@@ -30,7 +30,7 @@ from .stereo.views import SparseScene, read_scene
 from .textured_mesh import TexturedMesh, load_glb
 from .viewpoints import Focus, focus_of
 
-HTML_NAME, JSON_NAME = "report.html", "report.json"
+HTML_NAME, JSON_NAME, FILM_NAME = "report.html", "report.json", "turntable.webp"
 _STEPS = 7
 
 
@@ -59,7 +59,8 @@ class _Findings:
 def build_report(
     record: RunRecord, products: Mapping[str, Path], out: Path, options: ReportOptions, monitor: Monitor
 ) -> Figures:
-    """Write ``report.json`` (:class:`~.report_schema.Report`), ``report.html`` and ``preview.jpg``.
+    """Write ``report.json`` (:class:`~.report_schema.Report`), ``report.html``, ``preview.jpg``, and the model
+    from four sides (``turntable_<n>.png``) and turning (``turntable.webp``).
 
     Args:
         record: what the orchestrator knows of the run.
@@ -83,6 +84,11 @@ def build_report(
     cameras = pictures.viewing_cameras(evidence.focus)
     views = list(pictures.render_views(evidence.mesh, cameras, monitor))
     save_preview(contact_sheet(views), out)
+    for number, view in enumerate(views, 1):
+        view.save(out / f"turntable_{number}.png")
+    if options.film_frames:
+        film = pictures.render_views(evidence.mesh, pictures.film_cameras(evidence.focus, options.film_frames), monitor)
+        pictures.save_film(list(film), out / FILM_NAME)
     maps = list(pictures.render_coverage(evidence.mesh, coverage.views, cameras, monitor))
     monitor.progress(5, _STEPS, "page")
     html = _page(report, evidence, findings, views, maps, monitor)

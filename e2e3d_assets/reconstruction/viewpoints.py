@@ -47,9 +47,14 @@ class Focus:
         return float(np.clip(np.median(np.arcsin(self.directions[:, 2])), _MIN_ELEVATION, _MAX_ELEVATION))
 
     @property
+    def best_azimuth(self) -> float:
+        """The side of the camera that sees most, radians."""
+        return float(self.azimuths[np.argmax(self.observations)])
+
+    @property
     def best_direction(self) -> NDArray[np.float64]:
-        """(3,) unit vector to look from first: the side of the camera that sees most."""
-        return direction(float(self.azimuths[np.argmax(self.observations)]), self.elevation)
+        """(3,) unit vector to look from first."""
+        return direction(self.best_azimuth, self.elevation)
 
 
 def direction(azimuth: float, elevation: float) -> NDArray[np.float64]:
@@ -108,10 +113,24 @@ def turntable_azimuths(camera_azimuths: NDArray[np.float64], start: float, count
         start: the first angle of a full turn, radians.
         count: how many.
     """
+    first, span = _photographed_arc(camera_azimuths)
+    if span is None:
+        return start + np.arange(count) * 2 * np.pi / count
+    return first + np.linspace(0, span, count)
+
+
+def film_azimuths(camera_azimuths: NDArray[np.float64], start: float, count: int) -> NDArray[np.float64]:
+    """Like :func:`turntable_azimuths`, for an endless film: a turn, or a swing to and fro."""
+    first, span = _photographed_arc(camera_azimuths)
+    if span is None:
+        return turntable_azimuths(camera_azimuths, start, count)
+    return first + span * (0.5 - 0.5 * np.cos(np.arange(count) * 2 * np.pi / count))
+
+
+def _photographed_arc(camera_azimuths: NDArray[np.float64]) -> tuple[float, float | None]:
+    """(first angle, width) of the arc that holds all cameras; the width is None where they go all around."""
     angles = np.sort(np.mod(camera_azimuths, 2 * np.pi))
     gaps = np.diff(angles, append=angles[0] + 2 * np.pi)
     widest = int(np.argmax(gaps))
-    if gaps[widest] <= _CLOSED_RING_GAP:
-        return start + np.arange(count) * 2 * np.pi / count
-    first = angles[(widest + 1) % len(angles)]
-    return first + np.linspace(0, 2 * np.pi - gaps[widest], count)
+    first = float(angles[(widest + 1) % len(angles)])
+    return first, None if gaps[widest] <= _CLOSED_RING_GAP else float(2 * np.pi - gaps[widest])

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> DeliveryScene:
 def out(scene: DeliveryScene) -> Path:
     out = scene.root / "report"
     out.mkdir()
-    build_report(record(), scene.products, out, ReportOptions(), Monitor())
+    build_report(record(), scene.products, out, ReportOptions(film_frames=5), Monitor())
     return out
 
 
@@ -145,9 +146,25 @@ def test_preview_is_a_small_picture_of_the_model(out: Path):
     assert len(colors) > 100
 
 
+def test_turntable_is_a_film_and_four_pictures(out: Path):
+    """The film is what people post: each frame must differ, and the first side must be the first picture's."""
+    with Image.open(out / "turntable.webp") as film:
+        assert film.n_frames == 5
+        frames = []
+        for frame in range(5):
+            film.seek(frame)
+            frames.append(np.asarray(film.convert("RGB"), int))
+    assert all(np.abs(a - b).mean() > 1 for a, b in pairwise(frames))
+    assert len(list(out.glob("turntable_*.png"))) == 4
+    with Image.open(out / "turntable_1.png") as first:
+        same = np.asarray(first.resize(frames[0].shape[1::-1]).convert("RGB"), int)
+    assert np.abs(same - frames[0]).mean() < np.abs(same - frames[2]).mean() / 3
+
+
 def test_report_without_a_single_stage_record_is_possible(scene: DeliveryScene, tmp_path: Path):
     """An engineer who ran the stages by hand has no record of their costs."""
-    figures = build_report(record(stages=[]), scene.products, tmp_path, ReportOptions(), Monitor())
+    figures = build_report(record(stages=[]), scene.products, tmp_path, ReportOptions(film_frames=0), Monitor())
+    assert not (tmp_path / "turntable.webp").exists()
     assert figures["photos_registered"] == CAMERAS
     assert figures["warnings"] == 0
 

@@ -4,7 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from e2e3d_assets.reconstruction.viewpoints import focus_of, turntable_azimuths
+from e2e3d_assets.reconstruction.viewpoints import film_azimuths, focus_of, turntable_azimuths
 
 from .delivery_scene import OFFSET, DeliveryScene, look_at, make_scene
 
@@ -54,6 +54,18 @@ def test_turntable_stays_on_the_photographed_side():
     azimuths = np.degrees(turntable_azimuths(cameras, 0.0, 4))
     wrapped = (azimuths + 180) % 360 - 180
     assert np.allclose(wrapped, np.linspace(-40, 55, 4))
+
+
+@pytest.mark.parametrize("cameras", [[-40, -10, 20, 55], [0, 60, 120, 200, 270, 330]])
+def test_film_has_no_jump(cameras):
+    """A film that jumps from its end to its beginning hurts the eye."""
+    azimuths = np.degrees(film_azimuths(np.radians(cameras), 0.0, 36))
+    steps = (np.diff(azimuths, append=azimuths[0]) + 180) % 360 - 180
+    assert np.abs(steps).max() < 12
+    if cameras[0] < 0:
+        wrapped = (azimuths + 180) % 360 - 180
+        assert wrapped.min() == pytest.approx(-40)
+        assert wrapped.max() == pytest.approx(55)
 
 
 def test_focus_within_a_small_mesh_is_no_larger_than_it(scene: DeliveryScene):

@@ -18,10 +18,11 @@ from ..raycasting import TexturedRenderer, render_shaded, turntable_cameras
 from ..stereo.formats import map_path, read_map
 from ..stereo.views import Camera
 from ..textured_mesh import TexturedMesh
-from ..viewpoints import Focus, turntable_azimuths
+from ..viewpoints import Focus, film_azimuths, turntable_azimuths
 
 TURNTABLE_VIEWS = 4
 _TURNTABLE_SIZE = (640, 520)
+_FILM_SIZE, _FILM_SECONDS, _FILM_QUALITY = (480, 390), 6, 72
 _THUMBNAIL, _SAMPLE = 112, 420
 _SAMPLES = 4
 _JPEG_QUALITY = 82
@@ -47,9 +48,22 @@ def small_photo(path: Path, long_side: int = _THUMBNAIL) -> Image.Image:
 
 def viewing_cameras(focus: Focus) -> list[Camera]:
     """Cameras on the sides that were photographed."""
-    start = float(np.arctan2(focus.best_direction[1], focus.best_direction[0]))
-    azimuths = turntable_azimuths(focus.azimuths, start, TURNTABLE_VIEWS)
+    azimuths = turntable_azimuths(focus.azimuths, focus.best_azimuth, TURNTABLE_VIEWS)
     return turntable_cameras(focus.center, focus.radius, azimuths, focus.elevation, *_TURNTABLE_SIZE)
+
+
+def film_cameras(focus: Focus, frames: int) -> list[Camera]:
+    """Cameras of the turntable's film."""
+    azimuths = film_azimuths(focus.azimuths, focus.best_azimuth, frames)
+    return turntable_cameras(focus.center, focus.radius, azimuths, focus.elevation, *_FILM_SIZE)
+
+
+def save_film(frames: Sequence[Image.Image], path: Path) -> None:
+    """Write an endless animated WebP."""
+    duration = round(_FILM_SECONDS * 1000 / len(frames))
+    frames[0].save(
+        path, "WEBP", save_all=True, append_images=frames[1:], duration=duration, loop=0, quality=_FILM_QUALITY
+    )
 
 
 def render_views(mesh: TexturedMesh, cameras: Sequence[Camera], monitor: Monitor) -> Iterator[Image.Image]:
