@@ -28,9 +28,11 @@ from .errors import BadInput
 from .monitor import Figures, Monitor
 from .options import DepthMapsOptions
 from .stereo import consistency, formats, photos, previews
-from .stereo.estimation import Level, Problem, State, estimate
-from .stereo.packing import pack_depths, view_geometry
+from .stereo.estimation import Level, Problem, estimate
+from .stereo.packing import compare_depths
+from .stereo.propagation import State
 from .stereo.views import Camera, ReferencePlan, SparseScene, plan_references, read_scene
+from .stereo.warming import warm_up
 
 ALGORITHM_VERSION = "1"
 WITNESSES = 16
@@ -119,6 +121,7 @@ def search_depth_maps(
         photos: names of the chunk's photos.
     """
     plan = DepthPlan.read(undistorted, options)
+    warm_up(monitor)
     references = plan.chosen(photos)
     levels = [Level(0.25, options.quarter_sweeps), Level(_HALF_SIZE, options.half_sweeps)]
     for done, reference in enumerate(references):
@@ -148,6 +151,7 @@ def refine_depth_maps(
         photos: names of the chunk's photos.
     """
     plan = DepthPlan.read(undistorted, options)
+    warm_up(monitor)
     references = plan.chosen(photos)
     usable = {reference.photo for reference in plan.usable}
     geometric = options.geometric_sweeps
@@ -189,6 +193,7 @@ def confirm_depth_maps(
         photos: names of the chunk's photos.
     """
     plan = DepthPlan.read(undistorted, options)
+    warm_up(monitor)
     references = plan.chosen(photos)
     usable = {reference.photo for reference in plan.usable}
     for done, reference in enumerate(references):
@@ -201,7 +206,7 @@ def confirm_depth_maps(
         state = _load_state(refined, name)
         confidence = _confirmed(plan, camera, witnesses, state, refined)
         kept = confidence > 0
-        formats.write_map(formats.map_path(out, "depth", name), np.where(kept, state.depth, np.float32(0)))
+        formats.write_map(formats.map_path(out, "depth", name), np.where(kept, state.planes[..., 3], np.float32(0)))
         normals = np.where(kept[..., None], state.planes[..., :3], np.float32(0))
         formats.write_map(formats.map_path(out, "normal", name), normals)
         formats.write_map(formats.map_path(out, "confidence", name), confidence)
@@ -256,11 +261,10 @@ def _confirmed(
     if not witnesses:
         return np.zeros(state.costs.shape, np.float32)
     others = [plan.cameras[witness] for witness in witnesses]
-    geometry = view_geometry(camera, others)
-    depths = pack_depths(camera, others, [_load_depth(refined, plan.scene.names[w]) for w in witnesses])
-    depth = np.ascontiguousarray(state.depth)
-    loose = consistency.agreement(depth, geometry, depths, _MOST_PIXELS)
-    tight = consistency.agreement(depth, geometry, depths, _MOST_PIXELS_ONE_WITNESS)
+    compared = compare_depths(camera, others, [_load_depth(refined, plan.scene.names[w]) for w in witnesses])
+    depth = np.ascontiguousarray(state.planes[..., 3])
+    loose = consistency.agreement(depth, compared, _MOST_PIXELS)
+    tight = consistency.agreement(depth, compared, _MOST_PIXELS_ONE_WITNESS)
     believed = ((loose.views >= 2) & (state.costs < _MOST_COST)) | (
         (tight.views >= 1) & (state.costs < _MOST_COST_ONE_WITNESS)
     )

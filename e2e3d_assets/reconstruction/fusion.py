@@ -20,6 +20,7 @@ from .stereo import formats, photos, previews
 from .stereo.merging import PhotoMaps, Tolerance, merge
 from .stereo.ply import PlyWriter, read_points
 from .stereo.views import SparseScene, plan_references, read_scene
+from .stereo.warming import warm_up
 
 
 def fuse_depth_maps(
@@ -52,6 +53,7 @@ def fuse_depth_maps(
         options.min_views_many,
         options.many_views,
     )
+    warm_up(monitor)
     load = _Loader(undistorted, depth_maps, scene, keep=WITNESSES + 2)
     views = confidence = 0.0
     with PlyWriter(out / "dense_cloud.ply") as cloud:

@@ -11,3 +11,16 @@ Read in this order: :mod:`.views` (which photos compare with which), :mod:`.pack
 Everywhere here a pixel's coordinates are integers at its centre; :func:`.views.scaled_intrinsics` takes COLMAP's
 half-pixel offset off once.
 """
+
+from pathlib import Path
+
+
+def warm_up() -> Path:
+    """Compile all kernels, where that has not been done yet, and answer the folder that they are kept in.
+
+    Takes about fifteen seconds once per machine and version; an installer calls it so that the first run need not wait.
+    """
+    from ..monitor import Monitor
+    from . import warming
+
+    return warming.warm_up(Monitor())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .compiled import parallel
 from .matching_cost import geometric_cost
-from .packing import NeighbourDepths
+from .packing import Comparison
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
@@ -32,26 +32,21 @@ class Agreement:
     error: NDArray[np.float32]
 
 
-def agreement(
-    depth: NDArray[np.float32], geometry: NDArray[np.float32], others: NeighbourDepths, most_pixels: float
-) -> Agreement:
+def agreement(depth: NDArray[np.float32], others: Comparison, most_pixels: float) -> Agreement:
     """Count the views whose depth maps project back to within ``most_pixels`` of where they were looked up from.
 
     Args:
         depth: (height, width), 0 where unknown.
-        geometry: of the other photos, from :func:`.packing.view_geometry`.
-        others: their depth maps.
+        others: the other photos' depth maps, from :func:`.packing.compare_depths`.
         most_pixels: tolerance.
     """
     result = Agreement(np.zeros(depth.shape, np.uint8), np.zeros(depth.shape, np.float32))
-    _count_agreeing(
-        depth, geometry, others.depths, others.bases, others.back, np.float32(most_pixels), result.views, result.error
-    )
+    _count_agreeing(depth, others, np.float32(most_pixels), result.views, result.error)
     return result
 
 
 @parallel
-def _count_agreeing(depth, geometry, depths, bases, back, most_pixels, counts, errors):
+def _count_agreeing(depth, others, most_pixels, counts, errors):
     height, width = depth.shape
     for y in prange(height):
         for x in range(width):
@@ -60,10 +55,8 @@ def _count_agreeing(depth, geometry, depths, bases, back, most_pixels, counts, e
             inverse = _ONE / depth[y, x]
             count = 0
             total = _ZERO
-            for view in range(geometry.shape[0]):
-                error = geometric_cost(
-                    depths, bases[view], geometry[view], back[view], np.float32(x), np.float32(y), inverse, most_pixels
-                )
+            for view in range(others.geometry.shape[0]):
+                error = geometric_cost(others, view, np.float32(x), np.float32(y), inverse, most_pixels)
                 if error < most_pixels:
                     count += 1
                     total += error

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import propagation
-from .packing import NeighbourDepths, Views, no_depths, pack_depths, pack_views, padded, resized
+from .packing import compare, compare_depths, resized
+from .propagation import Search, State
 from .views import Camera
 
 _GEOMETRIC_WEIGHT = np.float32(0.05)
@@ -35,20 +36,6 @@ class Level:
     sweeps: int
     geometric_sweeps: int = 0
     keeps_views: bool = False
-
-
-@dataclass
-class State:
-    """What is known of one photo at one size; arrays as in :mod:`.propagation`."""
-
-    planes: NDArray[np.float32]
-    costs: NDArray[np.float32]
-    views: NDArray[np.uint32]
-
-    @property
-    def depth(self) -> NDArray[np.float32]:
-        """(height, width), 0 where not estimated."""
-        return self.planes[..., 3]
 
 
 @dataclass(frozen=True)
@@ -89,124 +76,83 @@ class LevelEstimator:
         self._problem = problem
         self._camera = problem.camera.resized(width, height)
         self._sources = [source.resized(*level_size(source, scale)) for source in problem.sources]
-        self._grey = padded(resized(problem.photo, width, height))
-        self._views: Views = pack_views(
+        photos = zip(problem.source_photos, self._sources, strict=True)
+        self._compared = compare(
             self._camera,
+            resized(problem.photo, width, height),
             self._sources,
-            [resized(p, s.width, s.height) for p, s in zip(problem.source_photos, self._sources, strict=True)],
+            [resized(photo, source.width, source.height) for photo, source in photos],
         )
-        K = self._camera.K
-        self._rays = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]], np.float32)
-        near, far = problem.depth_range
-        self._nearest, self._farthest = np.float32(1 / near), np.float32(1 / far)
-        self._disparity = np.float32(1 / (K[0, 0] * problem.baseline))
         self._mask = _reduced(problem.mask, width, height)
         self._seed = problem.seed * 1_000_003 + width * 101
-        self._depths = no_depths(len(self._sources))
-        self._weight = np.float32(0)
 
     def start(self) -> State:
         """Random planes everywhere."""
         shape = self._mask.shape
         views = np.where(self._mask, np.uint32((1 << len(self._sources)) - 1), np.uint32(0))
         state = State(np.zeros((*shape, 4), np.float32), np.zeros(shape, np.float32), views)
-        nearest, farthest = (np.float32(d) for d in self._problem.depth_range)
-        propagation.random_planes(state.planes, views, self._rays, nearest, farthest, self._next_seed())
+        propagation.random_planes(self._compared, state, self._search(0, 0.0))
         return state
 
     def refine(self, coarse: State) -> State:
-        """The planes of a coarser level, evaluated at this level's pixels."""
+        """The planes of a coarser (or as fine a) level, evaluated at this level's pixels."""
         height, width = self._mask.shape
-        rows = np.minimum(np.arange(height) * coarse.views.shape[0] // height, coarse.views.shape[0] - 1)
-        columns = np.minimum(np.arange(width) * coarse.views.shape[1] // width, coarse.views.shape[1] - 1)
+        coarse_height, coarse_width = coarse.views.shape
+        rows = np.arange(height) * coarse_height // height
+        columns = np.arange(width) * coarse_width // width
         taken = np.ix_(rows, columns)
         planes = np.ascontiguousarray(coarse.planes[taken])
         views = np.where(self._mask, coarse.views[taken], np.uint32(0))
-        own_x, own_y = self._ray_grid(np.arange(width), np.arange(height))
-        ratio_x, ratio_y = coarse.views.shape[1] / width, coarse.views.shape[0] / height
-        from_x, from_y = self._ray_grid((columns + 0.5) / ratio_x - 0.5, (rows + 0.5) / ratio_y - 0.5)
-        here = planes[..., 0] * own_x + planes[..., 1] * own_y + planes[..., 2]
-        there = planes[..., 0] * from_x + planes[..., 1] * from_y + planes[..., 2]
+        here = self._along_rays(planes, np.arange(width), np.arange(height))
+        there = self._along_rays(
+            planes, (columns + 0.5) * width / coarse_width - 0.5, (rows + 0.5) * height / coarse_height - 0.5
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             depth = planes[..., 3] * there / here
         near, far = self._problem.depth_range
-        good = np.isfinite(depth) & (depth > near) & (depth < far)
+        good = (depth > near) & (depth < far)
         planes[..., 3] = np.where(good, depth, np.clip(planes[..., 3], near, far))
         planes[views == 0, 3] = 0
         return State(planes, np.zeros(views.shape, np.float32), views)
 
     def consult(self, depths: Sequence[NDArray[np.float32]]) -> None:
-        """From now on ask how far the sources' depth maps agree."""
-        self._depths: NeighbourDepths = pack_depths(self._camera, self._sources, depths)
-        self._weight = _GEOMETRIC_WEIGHT
+        """From now on ask how far the sources' depth maps, of any size, agree."""
+        asked = compare_depths(self._camera, self._sources, depths)
+        self._compared = self._compared._replace(
+            depths=asked.depths, depth_bases=asked.depth_bases, back=asked.back, geometric_weight=_GEOMETRIC_WEIGHT
+        )
 
     def choose_views(self, state: State) -> None:
         """Choose every pixel's views by the present planes."""
-        costs = np.zeros((len(self._sources), *state.views.shape), np.uint8)
-        propagation.view_costs(
-            self._grey,
-            state.planes,
-            state.views,
-            self._rays,
-            self._views.packed,
-            self._views.bases,
-            self._views.geometry,
-            costs,
-        )
-        propagation.choose_views(costs, state.views, self._problem.most_views)
+        propagation.choose_views(self._compared, state, self._problem.most_views)
 
     def assess(self, state: State) -> None:
         """Cost the present planes by the present views."""
-        propagation.plane_costs(
-            self._grey,
-            state.planes,
-            state.costs,
-            state.views,
-            self._rays,
-            self._views.packed,
-            self._views.bases,
-            self._views.geometry,
-            self._depths.depths,
-            self._depths.bases,
-            self._depths.back,
-            self._weight,
-        )
+        propagation.plane_costs(self._compared, state)
 
     def sweep(self, state: State, index: int, widest: float = 0.0) -> None:
         """One sweep; even ones run from the top left, odd ones back."""
-        propagation.sweep(
-            self._grey,
-            state.planes,
-            state.costs,
-            state.views,
-            self._rays,
-            self._views.packed,
-            self._views.bases,
-            self._views.geometry,
-            self._depths.depths,
-            self._depths.bases,
-            self._depths.back,
-            self._weight,
-            self._nearest,
-            self._farthest,
-            self._disparity,
+        propagation.sweep(self._compared, state, self._search(index, widest))
+
+    def _search(self, index: int, widest: float) -> Search:
+        self._seed += 1
+        near, far = self._problem.depth_range
+        disparity = 1 / (self._camera.K[0, 0] * self._problem.baseline)
+        return Search(
+            np.float32(1 / near),
+            np.float32(1 / far),
+            np.float32(disparity),
             np.float32(widest),
             index % 2 == 0,
-            self._next_seed(),
+            self._seed,
         )
 
-    @property
-    def range_of_inverse_depth(self) -> float:
-        """Between the farthest and the nearest depth."""
-        return float(self._nearest - self._farthest)
-
-    def _next_seed(self) -> int:
-        self._seed += 1
-        return self._seed
-
-    def _ray_grid(self, x: NDArray, y: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        fx, fy, cx, cy = self._rays.astype(np.float64)
-        return ((x - cx) / fx).astype(np.float32)[None, :], ((y - cy) / fy).astype(np.float32)[:, None]
+    def _along_rays(self, planes: NDArray[np.float32], x: NDArray, y: NDArray) -> NDArray[np.float32]:
+        """Product of each plane's normal and the ray through column x, row y."""
+        K = self._camera.K
+        rx = ((x - K[0, 2]) / K[0, 0]).astype(np.float32)[None, :]
+        ry = ((y - K[1, 2]) / K[1, 1]).astype(np.float32)[:, None]
+        return planes[..., 0] * rx + planes[..., 1] * ry + planes[..., 2]
 
 
 def _reduced(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
@@ -234,7 +180,7 @@ def estimate(
     state = start
     for level in levels:
         estimator = LevelEstimator(problem, level.scale)
-        widest = 0.0 if state else estimator.range_of_inverse_depth / 2
+        widest = 0.0 if state else (1 / problem.depth_range[0] - 1 / problem.depth_range[1]) / 2
         state = estimator.refine(state) if state else estimator.start()
         for index in range(level.sweeps):
             between_sweeps()

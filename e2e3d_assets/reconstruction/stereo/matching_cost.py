@@ -11,8 +11,9 @@ bilinear sample needs lie in one 32-bit word (:mod:`.packing`), which turns four
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .compiled import inlined
+from .compiled import inlined, load
 
 RADIUS = 4
 PAD = 8
@@ -25,11 +26,8 @@ _OFFSETS = [(x, y) for y in _LATTICE for x in _LATTICE if abs(x) + abs(y) < 2 * 
 SAMPLES = len(_OFFSETS)
 OFFSET_X = np.array([x for x, _ in _OFFSETS], np.float32)
 OFFSET_Y = np.array([y for _, y in _OFFSETS], np.float32)
-_OFFSET_X_INT = OFFSET_X.astype(np.int64)
-_OFFSET_Y_INT = OFFSET_Y.astype(np.int64)
 _SPATIAL_WEIGHT = np.exp(-(OFFSET_X**2 + OFFSET_Y**2) / (2 * RADIUS**2)).astype(np.float32)
-_GREY_SCALE = 35.0  # grey values at which a sample's weight has halved
-_LIKENESS_WEIGHT = (1 / (1 + (np.arange(256) / _GREY_SCALE) ** 2)).astype(np.float32)
+_LIKENESS = np.float32(1 / 35.0**2)  # a sample whose grey value differs by 35 counts half
 _NOISE = np.float32(
     1.0
 )  # variance of sensor noise, grey values squared: flat patches get a cost near 1, not a random one
@@ -45,24 +43,36 @@ _SHIFT_DIAGONAL = np.uint32(24)
 
 
 @inlined
-def weigh_patch(grey, x, y, weights, centred):
+def _grey(word):
+    return np.float32(np.int32(word & _BYTE))
+
+
+def patch_offsets(stride: int) -> NDArray[np.int32]:
+    """Distances in a packed photo from a pixel to its patch's samples, (SAMPLES,)."""
+    return (OFFSET_Y * stride + OFFSET_X).astype(np.int32)
+
+
+@inlined
+def weigh_patch(reference, at, offsets, weights, centred):
     """Weights (summing to 1) and weighted, centred grey values of the patch around a pixel; answers its variance.
 
     Args:
-        grey: (height, width) uint8, edge-padded by RADIUS.
-        x, y: the pixel, without padding.
+        reference: packed photo, flat.
+        at: the pixel's index in it.
+        offsets: from :func:`patch_offsets`.
         weights, centred: (SAMPLES,) float32, filled here.
     """
-    centre = np.int64(grey[y + RADIUS, x + RADIUS])
+    centre = _grey(load(reference, at, np.int32(0)))
     total = _ZERO
     mean = _ZERO
     for i in range(SAMPLES):
-        value = np.int64(grey[y + RADIUS + _OFFSET_Y_INT[i], x + RADIUS + _OFFSET_X_INT[i]])
-        weight = _SPATIAL_WEIGHT[i] * _LIKENESS_WEIGHT[abs(value - centre)]
+        value = _grey(load(reference, at, offsets[i]))
+        unlikeness = value - centre
+        weight = _SPATIAL_WEIGHT[i] / (_ONE + _LIKENESS * unlikeness * unlikeness)
         weights[i] = weight
-        centred[i] = np.float32(value)
+        centred[i] = value
         total += weight
-        mean += weight * np.float32(value)
+        mean += weight * value
     scale = _ONE / total
     mean *= scale
     variance = _NOISE
@@ -76,16 +86,17 @@ def weigh_patch(grey, x, y, weights, centred):
 
 
 @inlined
-def photometric_cost(packed, base, view, x, y, inverse_depth, slope_x, slope_y, weights, centred, variance):
+def photometric_cost(compared, index, x, y, inverse_depth, slope_x, slope_y, weights, centred, variance):
     """1 - NCC between the patch at (x, y) and its projection by a plane into one view; WORST where unseen.
 
     Args:
-        packed, base: all views' packed pixels and where this view's begin.
-        view: a row of :attr:`.packing.Views.geometry`.
+        compared: a :class:`.packing.Comparison`.
+        index: of the view.
         inverse_depth: of the plane at the pixel.
         slope_x, slope_y: change of the plane's inverse depth per pixel.
         weights, centred, variance: of the patch, from :func:`weigh_patch`.
     """
+    view = compared.geometry[index]
     hz = view[6] * x + view[7] * y + view[8] + view[11] * inverse_depth
     if hz < _FAR_BEHIND:
         return WORST
@@ -117,6 +128,7 @@ def photometric_cost(packed, base, view, x, y, inverse_depth, slope_x, slope_y, 
     if not (inside and seen_from_front):
         return WORST
     stride = view[14]
+    base = compared.bases[index]
     u += np.float32(PAD)
     v += np.float32(PAD)
     mean = _ZERO
@@ -129,11 +141,11 @@ def photometric_cost(packed, base, view, x, y, inverse_depth, slope_x, slope_y, 
         top = np.floor(sy)
         fx = sx - left
         fy = sy - top
-        word = packed[base + np.int64(np.int32(top * stride + left))]
-        a = np.float32(np.int32(word & _BYTE))
-        b = np.float32(np.int32((word >> _SHIFT_RIGHT) & _BYTE))
-        c = np.float32(np.int32((word >> _SHIFT_BELOW) & _BYTE))
-        d = np.float32(np.int32(word >> _SHIFT_DIAGONAL))
+        word = load(compared.packed, base, np.int32(top * stride + left))
+        a = _grey(word)
+        b = _grey(word >> _SHIFT_RIGHT)
+        c = _grey(word >> _SHIFT_BELOW)
+        d = _grey(word >> _SHIFT_DIAGONAL)
         above = a + fx * (b - a)
         below = c + fx * (d - c)
         value = above + fy * (below - above)
@@ -146,14 +158,15 @@ def photometric_cost(packed, base, view, x, y, inverse_depth, slope_x, slope_y, 
 
 
 @inlined
-def geometric_cost(depths, base, view, back, x, y, inverse_depth, most):
+def geometric_cost(compared, index, x, y, inverse_depth, most):
     """Pixels between (x, y) and where the view's own depth map projects back to, at most ``most``.
 
     Args:
-        depths, base: all views' depth maps, flat, and where this view's begins.
-        view: projection into the view, a row of :attr:`.packing.Views.geometry`.
-        back: projection from the view, a row of :attr:`.packing.Views.back`.
+        compared: a :class:`.packing.Comparison`.
+        index: of the view.
     """
+    view = compared.geometry[index]
+    back = compared.back[index]
     hz = view[6] * x + view[7] * y + view[8] + view[11] * inverse_depth
     if hz < _FAR_BEHIND:
         return most
@@ -164,7 +177,7 @@ def geometric_cost(depths, base, view, back, x, y, inverse_depth, most):
         return most
     column = np.int64((u + _HALF) * back[12])
     row = np.int64((v + _HALF) * back[13])
-    depth = depths[base + row * np.int64(back[14]) + column]
+    depth = compared.depths[compared.depth_bases[index] + row * np.int64(back[14]) + column]
     if not depth > _ZERO:
         return most
     inverse = _ONE / depth

@@ -92,7 +92,7 @@ def merge(reference: PhotoMaps, witnesses: Sequence[PhotoMaps], tolerance: Toler
         tolerance.few_views, tolerance.enough_views, tolerance.many_views, found,
     )  # fmt: skip
     for witness, start in zip(witnesses, starts, strict=True):
-        np.maximum(witness.spent, spent[start : start + witness.spent.size].reshape(witness.spent.shape), witness.spent)
+        witness.spent[:] = spent[start : start + witness.spent.size].reshape(witness.spent.shape)
     return _points(reference.camera, found[found[..., 8] > 0])
 
 

@@ -4,19 +4,49 @@ What belongs here: arrays' layouts. What does not: reading files, choosing views
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .matching_cost import PAD, RADIUS
+from .matching_cost import PAD, patch_offsets
 from .views import Camera
 
 
+class Comparison(NamedTuple):
+    """One photo, the views that it is compared with, and perhaps their depth maps; all at one size.
+
+    Attributes:
+        reference: uint32, the photo, packed (:func:`pack`) and flat.
+        offsets: (SAMPLES,) int32, :func:`.matching_cost.patch_offsets` in it.
+        rays: (4,) float32: fx, fy, cx, cy of the photo.
+        packed: uint32, all views' packed pixels, flat.
+        bases: (views,) int64, where each view's begin.
+        geometry: (views, 16) float32: A = K_v R K_r⁻¹ row by row, b = K_v t, width, height, stride, 0. A pixel p of the
+            photo at inverse depth i projects to A p + b i (homogeneous).
+        depths: float32, all views' depth maps, flat; 0 where unknown.
+        depth_bases: (views,) int64, where each begins.
+        back: (views, 16) float32: the projection from the view into the photo (laid out as in ``geometry``), then the
+            depth map's pixels per pixel of the view (x, y), its stride, 0.
+        geometric_weight: float32, cost of a pixel of disagreement with a view's depth map; 0: they are not read.
+    """
+
+    reference: NDArray[np.uint32]
+    offsets: NDArray[np.int32]
+    rays: NDArray[np.float32]
+    packed: NDArray[np.uint32]
+    bases: NDArray[np.int64]
+    geometry: NDArray[np.float32]
+    depths: NDArray[np.float32]
+    depth_bases: NDArray[np.int64]
+    back: NDArray[np.float32]
+    geometric_weight: np.float32
+
+
 def resized(grey: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """A grey photo at another size, averaged over the pixels' areas."""
-    if grey.shape == (height, width):
+    """A photo at another size, averaged over the pixels' areas."""
+    if grey.shape[:2] == (height, width):
         return grey
     return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
@@ -37,76 +67,64 @@ def pack(grey: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return np.asarray(right | below << np.uint32(16), np.uint32)
 
 
-def padded(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A reference photo, edges repeated by the patch's radius."""
-    return np.pad(grey, RADIUS, mode="edge")
+def compare(
+    camera: Camera, photo: NDArray[np.uint8], sources: Sequence[Camera], source_photos: Sequence[NDArray[np.uint8]]
+) -> Comparison:
+    """Bring a grey photo and those it is compared with, all at their cameras' sizes, into the kernels' layout."""
+    reference = pack(photo)
+    packed = [pack(source) for source in source_photos]
+    return Comparison(
+        reference.ravel(),
+        patch_offsets(reference.shape[1]),
+        _rays(camera),
+        np.concatenate([p.ravel() for p in packed]),
+        begins(packed),
+        view_geometry(camera, sources),
+        np.zeros(1, np.float32),
+        np.zeros(len(sources), np.int64),
+        np.zeros((len(sources), 16), np.float32),
+        np.float32(0),
+    )
 
 
-@dataclass(frozen=True)
-class Views:
-    """The photos that one reference photo is compared with, at one size.
-
-    Attributes:
-        packed: uint32, all views' packed pixels, flat.
-        bases: (views,) int64, where each begins.
-        geometry: (views, 16) float32: A = K_v R K_r⁻¹ row by row, b = K_v t, width, height, stride, 0. A pixel p of the
-            reference at inverse depth i projects to A p + b i (homogeneous).
-    """
-
-    packed: NDArray[np.uint32]
-    bases: NDArray[np.int64]
-    geometry: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class NeighbourDepths:
-    """Depth maps of the same photos, to be consistent with.
-
-    Attributes:
-        depths: float32, flat; 0 where unknown.
-        bases: (views,) int64.
-        back: (views, 16) float32: the projection from the view into the reference (laid out as in :class:`Views`), then
-            the depth map's pixels per photo pixel (x, y), its stride, 0.
-    """
-
-    depths: NDArray[np.float32]
-    bases: NDArray[np.int64]
-    back: NDArray[np.float32]
-
-
-def pack_views(reference: Camera, sources: Sequence[Camera], photos: Sequence[NDArray[np.uint8]]) -> Views:
-    """Bring source photos, already at their cameras' sizes, into the kernels' layout."""
-    packed = [pack(photo) for photo in photos]
-    return Views(np.concatenate([p.ravel() for p in packed]), begins(packed), view_geometry(reference, sources))
-
-
-def view_geometry(reference: Camera, sources: Sequence[Camera]) -> NDArray[np.float32]:
-    """How the reference's pixels project into the sources, as in :class:`Views`."""
-    geometry = np.zeros((len(sources), 16), np.float32)
-    for row, source in zip(geometry, sources, strict=True):
-        row[:12] = _projection(reference, source)
-        row[12:15] = source.width, source.height, source.width + 2 * PAD
-    return geometry
-
-
-def pack_depths(reference: Camera, sources: Sequence[Camera], depths: Sequence[NDArray[np.float32]]) -> NeighbourDepths:
-    """Bring depth maps of the sources, of whatever size, into the kernels' layout."""
+def compare_depths(camera: Camera, sources: Sequence[Camera], depths: Sequence[NDArray[np.float32]]) -> Comparison:
+    """The same without photos, to ask depth maps only; these may be of any size."""
     back = np.zeros((len(sources), 16), np.float32)
     for row, source, depth in zip(back, sources, depths, strict=True):
         height, width = depth.shape
-        row[:12] = _projection(source, reference)
+        row[:12] = _projection(source, camera)
         row[12:15] = width / source.width, height / source.height, width
-    return NeighbourDepths(np.concatenate([np.asarray(d, np.float32).ravel() for d in depths]), begins(depths), back)
+    return Comparison(
+        np.zeros(1, np.uint32),
+        patch_offsets(0),
+        _rays(camera),
+        np.zeros(1, np.uint32),
+        np.zeros(len(sources), np.int64),
+        view_geometry(camera, sources),
+        np.concatenate([np.asarray(d, np.float32).ravel() for d in depths]),
+        begins(depths),
+        back,
+        np.float32(0),
+    )
 
 
-def no_depths(views: int) -> NeighbourDepths:
-    """The place-holder where consistency is not asked for."""
-    return NeighbourDepths(np.zeros(1, np.float32), np.zeros(views, np.int64), np.zeros((views, 16), np.float32))
+def view_geometry(camera: Camera, sources: Sequence[Camera]) -> NDArray[np.float32]:
+    """How the camera's pixels project into the sources, as :attr:`Comparison.geometry`."""
+    geometry = np.zeros((len(sources), 16), np.float32)
+    for row, source in zip(geometry, sources, strict=True):
+        row[:12] = _projection(camera, source)
+        row[12:15] = source.width, source.height, source.width + 2 * PAD
+    return geometry
 
 
 def begins(arrays: Sequence[NDArray]) -> NDArray[np.int64]:
     """Where each array begins when they are laid end to end."""
     return np.cumsum([0, *(a.size for a in arrays[:-1])], dtype=np.int64)
+
+
+def _rays(camera: Camera) -> NDArray[np.float32]:
+    K = camera.K
+    return np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]], np.float32)
 
 
 def _projection(reference: Camera, other: Camera) -> NDArray[np.float64]:

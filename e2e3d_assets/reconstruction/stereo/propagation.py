@@ -12,418 +12,340 @@ a causal neighbour that does well, so that view sets spread like planes do.
 
 Rows are swept in bands that threads share. A band sees of its neighbour bands only what they held before the sweep, and
 every row has its own random numbers: the result does not depend on the number of threads.
-
-Planes are (height, width, 4) float32: the normal in the camera frame (towards the camera, so nz < 0 on the axis), then
-the depth z at the pixel's centre. View sets are bit masks, uint32; 0 marks a pixel that is not estimated.
 """
 
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 from numba import prange
+from numpy.typing import NDArray
 
 from .compiled import inlined, parallel
-from .matching_cost import SAMPLES, WORST, geometric_cost, photometric_cost, weigh_patch
+from .matching_cost import PAD, SAMPLES, WORST, geometric_cost, photometric_cost, weigh_patch
+from .packing import Comparison
+from .planes import GRAZING, log_uniform, random_normal, seeded, signed, tilted, uniform
 
-BANDS = 16
-_COST_ABOVE = np.float32(0.15)
-_RATIO_ABOVE = np.float32(1.25)
-_OWN_WEIGHT = np.float32(6.25)  # a quarter of the 5 x 5 window's
-_WINDOW = 2
-_COST_UNITS = np.float32(127.0)
+
+class State(NamedTuple):
+    """What is known of one photo at one size; sweeps change it in place.
+
+    Attributes:
+        planes: (height, width, 4) float32: normal in the camera frame, facing the camera; depth z at the pixel.
+        costs: (height, width) float32, of the planes in the views of the pixel's set.
+        views: (height, width) uint32, bit masks of views; 0 marks a pixel that is not estimated.
+    """
+
+    planes: NDArray[np.float32]
+    costs: NDArray[np.float32]
+    views: NDArray[np.uint32]
+
+
+class Search(NamedTuple):
+    """Where and how far a sweep looks.
+
+    Attributes:
+        nearest, farthest: float32, inverse depths of the range's ends.
+        disparity: float32, the change of inverse depth that moves a projection by a pixel in a typical view.
+        widest: float32; if > 0, the largest random change of inverse depth, instead of the fine steps.
+        forward: whether from the top left to the bottom right, or back.
+        seed: of this sweep.
+    """
+
+    nearest: np.float32
+    farthest: np.float32
+    disparity: np.float32
+    widest: np.float32
+    forward: bool
+    seed: int
+
+
+_BANDS = 16
+_LEFT, _ABOVE, _ANYWHERE, _RANDOM, _RANDOM_AGAIN, _DEPTH, _NORMAL, _BOTH, _TRIALS = range(9)
+_REACH = 10  # of _ANYWHERE, pixels
+_REACH_WIDTH = np.float32(2 * _REACH + 1)
 _DOING_BADLY = np.float32(0.3)
 _MUCH_BETTER = np.float32(0.6)
-_REACH = 10
+_SAME_DISPARITY = np.float32(0.02)  # pixels
 _SAME_NORMAL = np.float32(0.9999)
-_STEP_LEAST = np.float32(0.03)
-_STEP_RATIO_LOG = np.float32(np.log(1.5 / 0.03))
-_TILT_LEAST = np.float32(0.01)
-_TILT_RATIO_LOG = np.float32(np.log(0.4 / 0.01))
-_GEOMETRIC_MOST = np.float32(3.0)
-_GRAZING = np.float32(-0.08)  # cosine between normal and ray; beyond, a plane is seen edge-on
+_STEP = (np.float32(0.03), np.float32(np.log(1.5 / 0.03)))  # pixels of disparity: least, log of the largest over it
+_TILT = (np.float32(0.01), np.float32(np.log(0.4 / 0.01)))
+_GEOMETRIC_MOST = np.float32(3.0)  # pixels
+
+_WINDOW = 5
+_OWN_WEIGHT = np.float32(0.25)
+_RATIO_ABOVE = np.float32(1.25)
+_COST_ABOVE = np.float32(0.15)
+_COST_UNITS = np.float32(127.0)
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
-_TWO = np.float32(2)
-_MULTIPLIER = np.uint64(6364136223846793005)
-_INCREMENT = np.uint64(1442695040888963407)
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_HIGH_BITS = np.uint64(40)
-_UNIT = np.float32(1 / (1 << 24))
+_NEVER = np.float32(1e9)
+_BIT = np.uint32(1)
+_NO_VIEWS = np.uint32(0)
 
 
 @inlined
-def _seeded(seed, row):
-    state = (np.uint64(seed) * _MIX + np.uint64(row)) * _MULTIPLIER + _INCREMENT
-    return (state ^ (state >> np.uint64(29))) * _MULTIPLIER + _INCREMENT
+def _ray(compared, x, y):
+    rays = compared.rays
+    return (np.float32(x) - rays[2]) / rays[0], (np.float32(y) - rays[3]) / rays[1]
 
 
 @inlined
-def _advanced(state):
-    return state * _MULTIPLIER + _INCREMENT
+def _weigh(compared, x, y, width, weights, centred):
+    at = (y + PAD) * (width + 2 * PAD) + x + PAD
+    return weigh_patch(compared.reference, at, compared.offsets, weights, centred)
 
 
 @inlined
-def _uniform(state):
-    """0…1 from a state's high bits."""
-    return np.float32(np.int64(state >> _HIGH_BITS)) * _UNIT
-
-
-@inlined
-def _unit(nx, ny, nz):
-    scale = _ONE / np.sqrt(nx * nx + ny * ny + nz * nz)
-    return nx * scale, ny * scale, nz * scale
-
-
-@inlined
-def _facing(nx, ny, nz, rx, ry):
-    """The normal, bent back where it looks away from the camera along the ray (rx, ry, 1)."""
-    cosine = nx * rx + ny * ry + nz
-    length = np.sqrt(rx * rx + ry * ry + _ONE)
-    if cosine > _GRAZING * length:
-        excess = (cosine - _TWO * _GRAZING * length) / (length * length)
-        nx -= excess * rx
-        ny -= excess * ry
-        nz -= excess
-    return _unit(nx, ny, nz)
-
-
-@inlined
-def _random_normal(state, rx, ry):
-    state = _advanced(state)
-    a = _TWO * _uniform(state) - _ONE
-    state = _advanced(state)
-    b = _TWO * _uniform(state) - _ONE
-    nx, ny, nz = _unit(a, b, -_ONE)
-    nx, ny, nz = _facing(nx, ny, nz, rx, ry)
-    return state, nx, ny, nz
-
-
-@inlined
-def _plane_cost(
-    nx, ny, nz, depth, x, y, rx, ry, fx, fy, views, limit,
-    packed, bases, geometry, depths, depth_bases, back, geometric_weight, weights, centred, variance,
-):  # fmt: skip
-    """Mean cost over a set of views, or more than ``limit`` as soon as it is clear that the mean will be."""
-    inverse = _ONE / depth
+def _slopes(compared, nx, ny, nz, inverse, rx, ry):
+    """Change of the plane's inverse depth per pixel, in x and y."""
     along = inverse / (nx * rx + ny * ry + nz)
-    slope_x = along * nx / fx
-    slope_y = along * ny / fy
+    return along * nx / compared.rays[0], along * ny / compared.rays[1]
+
+
+@inlined
+def _plane_cost(compared, nx, ny, nz, depth, x, y, rx, ry, views, limit, weights, centred, variance):
+    """Mean cost over a set of views, or _NEVER as soon as the mean is sure to exceed ``limit``."""
+    inverse = _ONE / depth
+    slope_x, slope_y = _slopes(compared, nx, ny, nz, inverse, rx, ry)
     count = 0
     rest = views
-    while rest != 0:
-        rest &= rest - np.uint32(1)
+    while rest != _NO_VIEWS:
+        rest &= rest - _BIT
         count += 1
     most = limit * np.float32(count)
-    px = np.float32(x)
-    py = np.float32(y)
+    px, py = np.float32(x), np.float32(y)
     total = _ZERO
-    for view in range(geometry.shape[0]):
-        if (views >> np.uint32(view)) & np.uint32(1):
+    for view in range(compared.geometry.shape[0]):
+        if (views >> np.uint32(view)) & _BIT:
             total += photometric_cost(
-                packed, bases[view], geometry[view], px, py, inverse, slope_x, slope_y, weights, centred, variance
-            )
-            if geometric_weight > _ZERO:
-                total += geometric_weight * geometric_cost(
-                    depths, depth_bases[view], geometry[view], back[view], px, py, inverse, _GEOMETRIC_MOST
-                )
+                compared, view, px, py, inverse, slope_x, slope_y, weights, centred, variance
+            )  # fmt: skip
+            if compared.geometric_weight > _ZERO:
+                disagreement = geometric_cost(compared, view, px, py, inverse, _GEOMETRIC_MOST)
+                total += compared.geometric_weight * disagreement
             if total > most:
-                return _TWO + _TWO
+                return _NEVER
     return total / np.float32(count)
 
 
 @parallel
-def random_planes(planes, views, rays, nearest, farthest, seed):
-    """Fill ``planes`` with random normals and depths, uniform in inverse depth.
-
-    Args:
-        planes: filled here.
-        views: view sets; 0 is left at depth 0.
-        rays: (4,) float32: fx, fy, cx, cy.
-        nearest, farthest: float32 depths.
-        seed: of this call.
-    """
+def random_planes(compared: Comparison, state: State, search: Search) -> None:
+    """Fill the state's planes: normals and depths at random, the latter uniform in inverse depth; 0 where masked."""
+    planes, _, views = state
     height, width = views.shape
     for y in prange(height):
-        state = _seeded(seed, y)
-        ry = (np.float32(y) - rays[3]) / rays[1]
+        random = seeded(search.seed, y)
         for x in range(width):
-            rx = (np.float32(x) - rays[2]) / rays[0]
-            state, nx, ny, nz = _random_normal(state, rx, ry)
-            state = _advanced(state)
-            share = _uniform(state)
+            rx, ry = _ray(compared, x, y)
+            random, nx, ny, nz = random_normal(random, rx, ry)
+            random, share = uniform(random)
+            inverse = search.farthest + share * (search.nearest - search.farthest)
             planes[y, x, 0] = nx
             planes[y, x, 1] = ny
             planes[y, x, 2] = nz
-            planes[y, x, 3] = _ZERO
-            if views[y, x] != 0:
-                planes[y, x, 3] = _ONE / (share / nearest + (_ONE - share) / farthest)
+            planes[y, x, 3] = _ZERO if views[y, x] == _NO_VIEWS else _ONE / inverse
 
 
 @parallel
-def view_costs(grey, planes, views, rays, packed, bases, geometry, costs):
-    """Fill ``costs`` (views, height, width) uint8 with every view's photometric cost at the current planes."""
+def plane_costs(compared: Comparison, state: State) -> None:
+    """Fill the state's costs by its planes and view sets."""
+    planes, costs, views = state
     height, width = views.shape
     for y in prange(height):
         weights = np.empty(SAMPLES, np.float32)
         centred = np.empty(SAMPLES, np.float32)
-        ry = (np.float32(y) - rays[3]) / rays[1]
         for x in range(width):
-            if views[y, x] == 0:
-                continue
-            rx = (np.float32(x) - rays[2]) / rays[0]
-            variance = weigh_patch(grey, x, y, weights, centred)
-            nx = planes[y, x, 0]
-            ny = planes[y, x, 1]
-            inverse = _ONE / planes[y, x, 3]
-            along = inverse / (nx * rx + ny * ry + planes[y, x, 2])
-            slope_x = along * nx / rays[0]
-            slope_y = along * ny / rays[1]
-            for view in range(geometry.shape[0]):
-                cost = photometric_cost(
-                    packed, bases[view], geometry[view], np.float32(x), np.float32(y),
-                    inverse, slope_x, slope_y, weights, centred, variance,
-                )  # fmt: skip
-                costs[view, y, x] = np.uint8(np.int64(min(max(cost, _ZERO), WORST) * _COST_UNITS))
-
-
-@parallel
-def choose_views(costs, views, most_views):
-    """Replace each pixel's view set by the views that explain its neighbourhood about as well as the best one.
-
-    Args:
-        costs: (views, height, width) uint8, from :func:`view_costs`.
-        views: (height, width) uint32, replaced here; 0 stays 0.
-        most_views: largest set.
-    """
-    count, height, width = costs.shape
-    for y in prange(height):
-        above, below = max(y - _WINDOW, 0), min(y + _WINDOW, height - 1)
-        means = np.empty(count, np.float32)
-        for x in range(width):
-            if views[y, x] == 0:
-                continue
-            left, right = max(x - _WINDOW, 0), min(x + _WINDOW, width - 1)
-            size = np.float32((below - above + 1) * (right - left + 1))
-            for view in range(count):
-                total = 0
-                for row in range(above, below + 1):
-                    for column in range(left, right + 1):
-                        total += np.int64(costs[view, row, column])
-                own = np.float32(np.int64(costs[view, y, x]))
-                means[view] = (np.float32(total) / size + np.float32(0.25) * own) / _COST_UNITS
-            chosen = np.uint32(0)
-            best = _ZERO
-            for pick in range(most_views):
-                least = np.float32(1e9)
-                which = -1
-                for view in range(count):
-                    if means[view] < least:
-                        least = means[view]
-                        which = view
-                if which < 0:
-                    break
-                if pick == 0:
-                    best = least
-                elif least > best * _RATIO_ABOVE + _COST_ABOVE:
-                    break
-                chosen |= np.uint32(1) << np.uint32(which)
-                means[which] = np.float32(1e9)
-            views[y, x] = chosen
-
-
-@parallel
-def plane_costs(
-    grey, planes, costs, views, rays, packed, bases, geometry, depths, depth_bases, back, geometric_weight,
-):  # fmt: skip
-    """Fill ``costs`` (height, width) float32 with the mean cost over each pixel's own view set."""
-    height, width = views.shape
-    for y in prange(height):
-        weights = np.empty(SAMPLES, np.float32)
-        centred = np.empty(SAMPLES, np.float32)
-        ry = (np.float32(y) - rays[3]) / rays[1]
-        for x in range(width):
-            if views[y, x] == 0:
+            if views[y, x] == _NO_VIEWS:
                 costs[y, x] = WORST
                 continue
-            rx = (np.float32(x) - rays[2]) / rays[0]
-            variance = weigh_patch(grey, x, y, weights, centred)
+            rx, ry = _ray(compared, x, y)
+            variance = _weigh(compared, x, y, width, weights, centred)
+            plane = planes[y, x]
             costs[y, x] = _plane_cost(
-                planes[y, x, 0], planes[y, x, 1], planes[y, x, 2], planes[y, x, 3], x, y, rx, ry, rays[0], rays[1],
-                views[y, x], _TWO + _TWO, packed, bases, geometry, depths, depth_bases, back, geometric_weight,
+                compared, plane[0], plane[1], plane[2], plane[3], x, y, rx, ry, views[y, x], _NEVER,
                 weights, centred, variance,
             )  # fmt: skip
 
 
-@parallel
-def sweep(
-    grey, planes, costs, views, rays, packed, bases, geometry, depths, depth_bases, back, geometric_weight,
-    nearest, farthest, disparity, widest, forward, seed,
-):  # fmt: skip
-    """One pass over all pixels, in place.
+def choose_views(compared: Comparison, state: State, most_views: int) -> None:
+    """Replace each pixel's view set by the views that explain its neighbourhood about as well as the best one.
 
     Args:
-        grey: (height + 2 RADIUS, width + 2 RADIUS) uint8, the padded photo.
-        planes, costs, views: the state: (height, width, 4) float32, (height, width) float32, (height, width) uint32.
-        rays: (4,) float32: fx, fy, cx, cy.
-        packed, bases, geometry: of :class:`.packing.Views`.
-        depths, depth_bases, back: of :class:`.packing.NeighbourDepths`.
-        geometric_weight: cost of a pixel of inconsistency; 0 for none, then the depth maps are not read.
-        nearest, farthest: float32, inverse depths of the range's ends.
-        disparity: float32, the change of inverse depth that moves a projection by a pixel in a typical view.
-        widest: float32, if > 0 the largest random change of inverse depth, instead of the fine steps.
-        forward: bool; whether from the top left or from the bottom right.
-        seed: of this sweep.
+        compared: the photo and its views.
+        state: its ``views`` are replaced; 0 stays 0.
+        most_views: largest set.
     """
-    height, width = views.shape
-    edges = np.empty(BANDS + 1, np.int64)
-    for band in range(BANDS + 1):
-        edges[band] = band * height // BANDS
-    # what a band sees of the row before it in the order of the sweep
-    border_planes = np.empty((BANDS, width, 4), np.float32)
-    border_costs = np.empty((BANDS, width), np.float32)
-    border_views = np.zeros((BANDS, width), np.uint32)
-    for band in range(BANDS):
-        row = edges[band] - 1 if forward else edges[band + 1]
+    costs = np.zeros((len(compared.geometry), *state.views.shape), np.uint8)
+    _costs_by_view(compared, state, costs)
+    window = (_WINDOW, _WINDOW)
+    means = np.stack(
+        [cv2.boxFilter(costs[i], cv2.CV_32F, window, borderType=cv2.BORDER_REPLICATE) for i in range(len(costs))],
+        axis=-1,
+    )
+    _choose_views(means, costs, state.views, most_views)
+
+
+@parallel
+def _costs_by_view(compared, state, costs):
+    """Fill ``costs`` (views, height, width) uint8, in 1 / _COST_UNITS, by the state's planes."""
+    height, width = state.views.shape
+    for y in prange(height):
+        weights = np.empty(SAMPLES, np.float32)
+        centred = np.empty(SAMPLES, np.float32)
+        for x in range(width):
+            if state.views[y, x] == _NO_VIEWS:
+                continue
+            rx, ry = _ray(compared, x, y)
+            variance = _weigh(compared, x, y, width, weights, centred)
+            plane = state.planes[y, x]
+            inverse = _ONE / plane[3]
+            slope_x, slope_y = _slopes(compared, plane[0], plane[1], plane[2], inverse, rx, ry)
+            for view in range(compared.geometry.shape[0]):
+                cost = photometric_cost(
+                    compared, view, np.float32(x), np.float32(y), inverse, slope_x, slope_y, weights, centred, variance
+                )
+                costs[view, y, x] = np.uint8(np.int64(min(max(cost, _ZERO), WORST) * _COST_UNITS))
+
+
+@parallel
+def _choose_views(means, costs, views, most_views):
+    height, width, count = means.shape
+    for y in prange(height):
+        badness = np.empty(count, np.float32)
+        for x in range(width):
+            if views[y, x] == _NO_VIEWS:
+                continue
+            for view in range(count):
+                own = np.float32(np.int32(costs[view, y, x]))
+                badness[view] = (means[y, x, view] + _OWN_WEIGHT * own) / _COST_UNITS
+            chosen = _NO_VIEWS
+            bound = _NEVER
+            for _ in range(most_views):
+                best = _NEVER
+                which = -1
+                for view in range(count):
+                    if badness[view] < best:
+                        best = badness[view]
+                        which = view
+                if which < 0 or best > bound:
+                    break
+                if chosen == _NO_VIEWS:
+                    bound = best * _RATIO_ABOVE + _COST_ABOVE
+                chosen |= _BIT << np.uint32(which)
+                badness[which] = _NEVER
+            views[y, x] = chosen
+
+
+@parallel
+def sweep(compared: Comparison, state: State, search: Search) -> None:
+    """Offer every pixel better planes, once, in place."""
+    height, width = state.views.shape
+    planes, costs, views = state  # numba would write to copies of a tuple's members
+    forward = search.forward
+    step = 1 if forward else -1
+    # what each band sees of the row that precedes it in the order of the sweep
+    border_planes = np.empty((_BANDS, width, 4), np.float32)
+    border_costs = np.empty((_BANDS, width), np.float32)
+    border_views = np.zeros((_BANDS, width), np.uint32)
+    for band in range(_BANDS):
+        row = band * height // _BANDS - 1 if forward else (band + 1) * height // _BANDS
         if 0 <= row < height:
             border_planes[band] = planes[row]
             border_costs[band] = costs[row]
             border_views[band] = views[row]
-    step = 1 if forward else -1
-    for band in prange(BANDS):
-        first, last = edges[band], edges[band + 1]
+    for band in prange(_BANDS):
+        first, last = band * height // _BANDS, (band + 1) * height // _BANDS
         weights = np.empty(SAMPLES, np.float32)
         centred = np.empty(SAMPLES, np.float32)
         for i in range(last - first):
             y = first + i if forward else last - 1 - i
-            state = _seeded(seed, y)
-            ry = (np.float32(y) - rays[3]) / rays[1]
+            above_planes = planes[y - step] if i > 0 else border_planes[band]
+            above_costs = costs[y - step] if i > 0 else border_costs[band]
+            above_views = views[y - step] if i > 0 else border_views[band]
+            random = seeded(search.seed, y)
             for j in range(width):
                 x = j if forward else width - 1 - j
-                view_set = views[y, x]
-                if view_set == 0:
+                seen_in = views[y, x]
+                if seen_in == _NO_VIEWS:
                     continue
-                rx = (np.float32(x) - rays[2]) / rays[0]
-                variance = weigh_patch(grey, x, y, weights, centred)
-                nx = planes[y, x, 0]
-                ny = planes[y, x, 1]
-                nz = planes[y, x, 2]
-                depth = planes[y, x, 3]
+                left = x - step if j > 0 else x
+                rx, ry = _ray(compared, x, y)
+                variance = _weigh(compared, x, y, width, weights, centred)
+                nx, ny, nz, depth = planes[y, x, 0], planes[y, x, 1], planes[y, x, 2], planes[y, x, 3]
                 cost = costs[y, x]
 
-                # adopt the views of a neighbour that does much better
-                randoms = 0
+                fresh_start = False
                 if cost > _DOING_BADLY:
-                    adopted = np.uint32(0)
-                    threshold = _MUCH_BETTER * cost
-                    if j > 0 and costs[y, x - step] < threshold and views[y, x - step] != 0:
-                        adopted = views[y, x - step]
-                        threshold = costs[y, x - step]
-                    if i > 0:
-                        if costs[y - step, x] < threshold and views[y - step, x] != 0:
-                            adopted = views[y - step, x]
-                    elif border_views[band, x] != 0 and border_costs[band, x] < threshold:
-                        adopted = border_views[band, x]
-                    if adopted != 0:
-                        randoms = 2
-                        if adopted != view_set:
-                            view_set = adopted
-                            cost = _plane_cost(
-                                nx, ny, nz, depth, x, y, rx, ry, rays[0], rays[1], view_set, _TWO + _TWO,
-                                packed, bases, geometry, depths, depth_bases, back, geometric_weight,
-                                weights, centred, variance,
-                            )  # fmt: skip
+                    adopted = _NO_VIEWS
+                    bound = _MUCH_BETTER * cost
+                    if views[y, left] != _NO_VIEWS and costs[y, left] < bound:
+                        adopted = views[y, left]
+                        bound = costs[y, left]
+                    if above_views[x] != _NO_VIEWS and above_costs[x] < bound:
+                        adopted = above_views[x]
+                    if adopted != _NO_VIEWS:
+                        fresh_start = True
+                        seen_in = adopted
+                        cost = _plane_cost(
+                            compared, nx, ny, nz, depth, x, y, rx, ry, seen_in, _NEVER, weights, centred, variance
+                        )
 
-                # neighbours' planes, random planes, then changes of the pixel's own
-                for trial in range(8):
-                    if trial < 3:
-                        if trial == 0:
-                            if j == 0 or views[y, x - step] == 0:
+                for trial in range(_TRIALS):
+                    if trial <= _ANYWHERE:  # the plane of another pixel, continued to this one
+                        qx, qy = x, y
+                        if trial == _LEFT:
+                            qx = left
+                            plane = planes[y, left]
+                        elif trial == _ABOVE:
+                            qy = y - step
+                            plane = above_planes[x]
+                            if above_views[x] == _NO_VIEWS:
                                 continue
-                            qx, qy = x - step, y
-                            tx = planes[qy, qx, 0]
-                            ty = planes[qy, qx, 1]
-                            tz = planes[qy, qx, 2]
-                            td = planes[qy, qx, 3]
-                        elif trial == 1:
-                            qx, qy = x, y - step
-                            if i > 0:
-                                if views[qy, qx] == 0:
-                                    continue
-                                tx = planes[qy, qx, 0]
-                                ty = planes[qy, qx, 1]
-                                tz = planes[qy, qx, 2]
-                                td = planes[qy, qx, 3]
-                            else:
-                                if border_views[band, x] == 0:
-                                    continue
-                                tx = border_planes[band, x, 0]
-                                ty = border_planes[band, x, 1]
-                                tz = border_planes[band, x, 2]
-                                td = border_planes[band, x, 3]
                         else:
-                            state = _advanced(state)
-                            qx = x + np.int64(np.int32(_uniform(state) * np.float32(2 * _REACH + 1))) - _REACH
-                            state = _advanced(state)
-                            qy = y + np.int64(np.int32(_uniform(state) * np.float32(2 * _REACH + 1))) - _REACH
-                            qx = min(max(qx, 0), width - 1)
-                            qy = min(max(qy, first), last - 1)
-                            if views[qy, qx] == 0 or (qx == x and qy == y):
-                                continue
-                            tx = planes[qy, qx, 0]
-                            ty = planes[qy, qx, 1]
-                            tz = planes[qy, qx, 2]
-                            td = planes[qy, qx, 3]
-                        sx = (np.float32(qx) - rays[2]) / rays[0]
-                        sy = (np.float32(qy) - rays[3]) / rays[1]
+                            random, a = uniform(random)
+                            random, b = uniform(random)
+                            qx = min(max(x + np.int64(np.int32(a * _REACH_WIDTH)) - _REACH, 0), width - 1)
+                            qy = min(max(y + np.int64(np.int32(b * _REACH_WIDTH)) - _REACH, first), last - 1)
+                            plane = planes[qy, qx]
+                        tx, ty, tz = plane[0], plane[1], plane[2]
                         slant = tx * rx + ty * ry + tz
-                        if slant > _GRAZING:
+                        if not (plane[3] > _ZERO and slant < GRAZING):
                             continue
-                        td = td * (tx * sx + ty * sy + tz) / slant
-                        same = abs(_ONE / td - _ONE / depth) < np.float32(0.02) * disparity
-                        if same and tx * nx + ty * ny + tz * nz > _SAME_NORMAL:
+                        sx, sy = _ray(compared, qx, qy)
+                        tdepth = plane[3] * (tx * sx + ty * sy + tz) / slant
+                        shift = abs(_ONE / tdepth - _ONE / depth)
+                        if shift < _SAME_DISPARITY * search.disparity and tx * nx + ty * ny + tz * nz > _SAME_NORMAL:
                             continue
-                    elif trial < 5:
-                        if randoms == 0:
+                    elif trial <= _RANDOM_AGAIN:
+                        if not fresh_start:
                             continue
-                        randoms -= 1
-                        state, tx, ty, tz = _random_normal(state, rx, ry)
-                        state = _advanced(state)
-                        td = _ONE / (farthest + _uniform(state) * (nearest - farthest))
+                        random, tx, ty, tz = random_normal(random, rx, ry)
+                        random, share = uniform(random)
+                        tdepth = _ONE / (search.farthest + share * (search.nearest - search.farthest))
                     else:
-                        tx, ty, tz, td = nx, ny, nz, depth
-                        if trial != 6:
-                            state = _advanced(state)
-                            if widest > _ZERO:
-                                change = widest * _uniform(state)
+                        tx, ty, tz, tdepth = nx, ny, nz, depth
+                        if trial != _NORMAL:
+                            if search.widest > _ZERO:
+                                random, share = uniform(random)
+                                change = share * search.widest
                             else:
-                                change = disparity * _STEP_LEAST * np.exp(_uniform(state) * _STEP_RATIO_LOG)
-                            state = _advanced(state)
-                            if _uniform(state) < np.float32(0.5):
-                                change = -change
-                            inverse = min(max(_ONE / depth + change, farthest), nearest)
-                            td = _ONE / inverse
-                        if trial != 5:
-                            state = _advanced(state)
-                            tilt = _TWO * _TILT_LEAST * np.exp(_uniform(state) * _TILT_RATIO_LOG)
-                            state = _advanced(state)
-                            tx += tilt * (_uniform(state) - np.float32(0.5))
-                            state = _advanced(state)
-                            ty += tilt * (_uniform(state) - np.float32(0.5))
-                            state = _advanced(state)
-                            tz += tilt * (_uniform(state) - np.float32(0.5))
-                            tx, ty, tz = _facing(tx, ty, tz, rx, ry)
-                    if not (td * nearest >= _ONE and td * farthest <= _ONE):
+                                random, pixels = log_uniform(random, _STEP[0], _STEP[1])
+                                change = pixels * search.disparity
+                            random, change = signed(random, change)
+                            tdepth = _ONE / min(max(_ONE / depth + change, search.farthest), search.nearest)
+                        if trial != _DEPTH:
+                            random, tilt = log_uniform(random, _TILT[0], _TILT[1])
+                            random, tx, ty, tz = tilted(random, tx, ty, tz, tilt, rx, ry)
+                    if not (tdepth * search.nearest >= _ONE and tdepth * search.farthest <= _ONE):
                         continue
                     trial_cost = _plane_cost(
-                        tx, ty, tz, td, x, y, rx, ry, rays[0], rays[1], view_set, cost,
-                        packed, bases, geometry, depths, depth_bases, back, geometric_weight,
-                        weights, centred, variance,
-                    )  # fmt: skip
+                        compared, tx, ty, tz, tdepth, x, y, rx, ry, seen_in, cost, weights, centred, variance
+                    )
                     if trial_cost < cost:
                         cost = trial_cost
-                        nx, ny, nz, depth = tx, ty, tz, td
-                planes[y, x, 0] = nx
-                planes[y, x, 1] = ny
-                planes[y, x, 2] = nz
-                planes[y, x, 3] = depth
+                        nx, ny, nz, depth = tx, ty, tz, tdepth
+                planes[y, x, 0], planes[y, x, 1], planes[y, x, 2], planes[y, x, 3] = nx, ny, nz, depth
                 costs[y, x] = cost
-                views[y, x] = view_set
+                views[y, x] = seen_in

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import BadInput
 
 _BEST_ANGLE_DEG = 6.0
+_LEAST_ANGLE_DEG = 0.5
 _SPREAD_BELOW_DEG = 2.4
 _SPREAD_ABOVE_DEG = 14.0
 _FEWEST_SHARED_POINTS = 8
@@ -212,7 +213,7 @@ def neighbour_scores(scene: SparseScene, photo: int, seen: NDArray[np.int64]) ->
     spread = np.where(angle < _BEST_ANGLE_DEG, _SPREAD_BELOW_DEG, _SPREAD_ABOVE_DEG)
     scale = focals[photo] * distance_other / np.maximum(focals[others] * distance_here, 1e-12)
     likeness = np.minimum(scale, 1 / np.maximum(scale, 1e-12)) ** 2
-    weight = np.exp(-(((angle - _BEST_ANGLE_DEG) / spread) ** 2) / 2) * likeness
+    weight = np.exp(-(((angle - _BEST_ANGLE_DEG) / spread) ** 2) / 2) * likeness * (angle > _LEAST_ANGLE_DEG)
     scores = np.asarray(np.bincount(others, weight, minlength=len(scene.names)), np.float64)
     shared = np.bincount(others, minlength=len(scene.names))
     scores[shared < _FEWEST_SHARED_POINTS] = 0
