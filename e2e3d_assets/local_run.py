@@ -20,7 +20,7 @@ from rich.console import Console
 
 from . import definitions
 from .instance import open_instance, prepare_dagster_home
-from .partitions import image_sets, slug
+from .partitions import DELETED, image_sets, slug
 from .presets import Options, Quality
 from .runs import UPLOAD_TAG, Choice, UploadVersion, latest_versions, next_version
 from .settings import Settings
@@ -126,6 +126,10 @@ def _image_set(photos: Path, name: str | None) -> str:
 
 
 def _upload(photos: Path, image_set: str, settings: Settings, instance: dg.DagsterInstance) -> UploadVersion:
+    if image_set in instance.get_dynamic_partitions(DELETED):
+        raise Unusable(
+            f"The image set {image_set!r} was deleted and its name is not used again. Choose another --name."
+        )
     instance.add_dynamic_partitions(str(image_sets.name), [image_set])
     latest = latest_versions(instance, image_set).get(image_set)
     return next_version(image_set, open_uploads(settings).replace(image_set, photos).fingerprint, latest)
@@ -210,7 +214,7 @@ def list_sets() -> list[SetState]:
 
 def _state(name: str, store: ArtifactStore, instance: dg.DagsterInstance) -> SetState:
     runs = instance.get_run_records(dg.RunsFilter(tags={"dagster/partition": name}), limit=1)
-    model, photos = store.latest(name, "textured_mesh"), store.latest(name, "photos")
+    mesh, photos = store.latest(name, "mesh"), store.latest(name, "photos")
     finished = store.latest(name, "report")
     if runs and not runs[0].dagster_run.is_finished:
         state = "running"
@@ -222,8 +226,8 @@ def _state(name: str, store: ArtifactStore, instance: dg.DagsterInstance) -> Set
         name=name,
         state=state,
         quality=StageMeta.of(finished).quality if finished else "",
-        photos=f"{StageMeta.of(photos).figures['accepted']}" if photos else "",
-        faces=f"{StageMeta.of(model).figures['faces']:,}" if model else "",
+        photos=f"{StageMeta.of(photos).figures['photos_accepted']}" if photos else "",
+        faces=f"{StageMeta.of(mesh).figures['faces']:,}" if mesh else "",
         last_run=f"{datetime.fromtimestamp(runs[0].start_time or 0, tz=UTC):%Y-%m-%d %H:%M}" if runs else "",
         size=f"{store.usage(name) / 1e6:,.0f} MB",
     )
