@@ -39,7 +39,9 @@ FILE_NAME = "viewer.html"
 _PICTURE_SIDE = 4096  # of the sheet of small photos: what every phone's graphics can hold
 _JPEG_QUALITY = 85
 _FRUSTUM_DEPTH = 0.12  # of a drawn camera, of the radius of what is photographed
-_POINT_SIZE = 0.004  # of a cloud's point, of the same radius
+_POINT_SIZE = 1.3  # of a cloud's point, of the distance between points: neighbours touch
+_CANDIDATES = 6  # points looked at for each one shown
+_CELL_PRECISION = 1.03
 
 
 class _Numbers:
@@ -89,7 +91,7 @@ def build_viewer(
     focus = focus_of(model).within(mesh.vertices)
     pictures = _pack_model(mesh, options.max_texture_pixels, numbers)
     monitor.progress(1, total, "dense cloud")
-    points = _pack_cloud(dense_cloud, options.max_points, numbers)
+    points, spacing = _pack_cloud(dense_cloud, options.max_points, numbers)
     sheet, tiles = _photo_sheet(
         [photos / "images" / image.name for image in images],
         options.thumbnail_size,
@@ -101,7 +103,7 @@ def build_viewer(
         "arrays": numbers.table,
         "pages": len(mesh.pages),
         "photos": [{**_frustum(image, focus.radius), "tile": tile} for image, tile in zip(images, tiles, strict=True)],
-        "point_size": focus.radius * _POINT_SIZE,
+        "point_size": spacing * _POINT_SIZE,
         "center": focus.center.tolist(),
         "radius": focus.radius,
         "far": reach * 2,
@@ -142,13 +144,37 @@ def _shrunk(image: Image.Image, scale: float) -> Image.Image:
     return image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2)
 
 
-def _pack_cloud(dense_cloud: Path, max_points: int, numbers: _Numbers) -> int:
-    """Add an even choice of the cloud's points to ``numbers``; how many there are."""
+def _pack_cloud(dense_cloud: Path, max_points: int, numbers: _Numbers) -> tuple[int, float]:
+    """Add an even choice of the cloud's points to ``numbers``; how many there are and their distance."""
     points = read_points(dense_cloud / "dense_cloud.ply")
-    chosen = points[np.sort(np.random.default_rng(0).permutation(len(points))[:max_points])]
-    numbers.add("cloud.position", np.stack([chosen["x"], chosen["y"], chosen["z"]], axis=1))
-    numbers.add("cloud.color", np.stack([chosen["red"], chosen["green"], chosen["blue"]], axis=1))
-    return len(chosen)
+    some = points[:: max(1, len(points) // (_CANDIDATES * max_points))]
+    positions = np.stack([some["x"], some["y"], some["z"]], axis=1)
+    chosen, spacing = thinned(positions, max_points)
+    numbers.add("cloud.position", positions[chosen])
+    numbers.add("cloud.color", np.stack([some["red"], some["green"], some["blue"]], axis=1)[chosen])
+    return len(chosen), spacing
+
+
+def thinned(positions: NDArray[np.float32], most: int) -> tuple[NDArray[np.int64], float]:
+    """Choose points (N, 3) such that dense places are thinned first: one for each cell of a grid.
+
+    Returns:
+        At most ``most`` indices, and the size of the cells.
+    """
+    low, extent = positions.min(axis=0), max(float(np.ptp(positions, axis=0).max()), 1e-9)
+    if len(positions) <= most:
+        return np.arange(len(positions)), extent / math.sqrt(len(positions))
+    coarse, fine = extent / 4, extent / 2**20
+    chosen, cell = np.zeros(1, np.int64), coarse
+    while coarse / fine > _CELL_PRECISION:
+        middle = math.sqrt(coarse * fine)
+        keys = ((positions - low) / middle).astype(np.int64) @ np.array([1, 1 << 21, 1 << 42])
+        first = np.unique(keys, return_index=True)[1]
+        if len(first) <= most:
+            chosen, cell, coarse = first, middle, middle
+        else:
+            fine = middle
+    return chosen, cell
 
 
 def _first_view(mesh: TexturedMesh, focus: Focus) -> Image.Image:

@@ -51,12 +51,19 @@ export function buildHeadlight() {
   return group;
 }
 
+export const FIELD_OF_VIEW = 45; // degrees, across the height
+
+/** three.js takes the size of points for a field of view of 90 degrees. */
+export function pointSize(scene, factor) {
+  return scene.point_size * factor / Math.tan(FIELD_OF_VIEW * Math.PI / 360);
+}
+
 /** The dense cloud, as round points. */
 export function buildCloud(scene) {
   const geometry = new BufferGeometry();
   geometry.setAttribute('position', new BufferAttribute(scene.array('cloud.position'), 3));
   geometry.setAttribute('color', new BufferAttribute(scene.array('cloud.color'), 3, true));
-  const material = new PointsMaterial({ vertexColors: true, size: scene.point_size, sizeAttenuation: true });
+  const material = new PointsMaterial({ vertexColors: true, size: pointSize(scene, 1), sizeAttenuation: true });
   material.onBeforeCompile = (shader) => {
     shader.fragmentShader = shader.fragmentShader.replace(
       '#include <map_particle_fragment>',

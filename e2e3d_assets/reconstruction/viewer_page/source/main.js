@@ -3,7 +3,7 @@
 import { LinearSRGBColorSpace, PerspectiveCamera, Raycaster, Scene, Vector2, Vector3, WebGLRenderer } from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
 import { readScene } from './data.js';
-import { buildCameras, buildCloud, buildHeadlight, buildModel, setShading } from './layers.js';
+import { FIELD_OF_VIEW, buildCameras, buildCloud, buildHeadlight, buildModel, pointSize, setShading } from './layers.js';
 import { Ruler, Scale, roundLength } from './measure.js';
 
 const CLICK_PIXELS = 6; // a pointer that moves less between down and up has clicked
@@ -60,7 +60,7 @@ class Page {
     this.data = data;
     this.layers = layers;
     this.scene = new Scene();
-    this.camera = new PerspectiveCamera(45, 1, 0.01, 1000);
+    this.camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.01, 1000);
     this.camera.up.set(0, 0, 1);
     this.camera.add(buildHeadlight());
     this.scene.add(this.camera, ...Object.values(layers));
@@ -291,7 +291,7 @@ class Page {
       this.setTrueLength();
     });
     element('point-size-input').addEventListener('input', (event) => {
-      this.layers.cloud.material.size = this.data.point_size * 2 ** Number(event.target.value);
+      this.layers.cloud.material.size = pointSize(this.data, 2 ** Number(event.target.value));
       this.draw();
     });
     const keys = {
