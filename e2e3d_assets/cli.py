@@ -1,23 +1,20 @@
 """``e2e3d …``: the pipeline from a terminal, through the same assets as everywhere else.
 
-What belongs here: arguments, messages and exit codes. Heavy imports wait inside the commands, so that
-``--help`` is quick.
+What belongs here: arguments and messages of everyday commands; those of operators are in ``cli_operations``.
+Heavy imports wait inside the commands, so that ``--help`` is quick.
 """
 
-import json
+import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .presets import Quality, options_for
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_NO_MODEL = 3
+from .cli_common import EXIT_FAILED, EXIT_NO_MODEL, EXIT_USAGE, err, out, parse_overrides, stop
+from .cli_operations import operations
+from .presets import Quality
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,13 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Photos in, a textured and measurable 3D model out.\n\nExample: [bold]e2e3d run photos/ --quality medium[/]",
 )
-_out = Console()
-_err = Console(stderr=True)
-
-
-def _stop(code: int, message: str) -> NoReturn:
-    _err.print(f"[red]✗[/] {escape(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
+app.add_typer(operations)
 
 
 @app.command()
@@ -64,37 +55,18 @@ def run(
     """
     from .local_run import NoModel, Unusable, reconstruct
 
-    values = _parse_overrides(quality, overrides or [])
+    values = parse_overrides(quality, overrides or [])
     try:
-        written = reconstruct(photos, quality, values, output, name, fresh, _out)
+        written = reconstruct(photos, quality, values, output, name, fresh, out)
     except Unusable as error:
-        _stop(EXIT_USAGE, str(error))
+        stop(EXIT_USAGE, str(error))
     except NoModel as error:
-        _stop(EXIT_NO_MODEL, str(error))
+        stop(EXIT_NO_MODEL, str(error))
     except KeyboardInterrupt:
-        _stop(EXIT_FAILED, "Interrupted. Type the same command again to go on where it stopped.")
+        stop(EXIT_FAILED, "Interrupted. Type the same command again to go on where it stopped.")
     except Exception as error:
-        _stop(EXIT_FAILED, f"{error}\nFinished stages are kept: the same command goes on after them.")
-    _out.print(f"[green]✓[/] {escape(str(written))}: model.glb, viewer.html, report.html …", soft_wrap=True)
-
-
-def _parse_overrides(quality: Quality, assignments: list[str]) -> dict[str, dict[str, Any]]:
-    overrides: dict[str, dict[str, Any]] = {}
-    for assignment in assignments:
-        target, equals, text = assignment.partition("=")
-        stage, dot, option = target.partition(".")
-        if not (equals and dot and option):
-            _stop(EXIT_USAGE, f"--set {assignment}: expected STAGE.OPTION=VALUE, for example mesh.max_faces=50000")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        overrides.setdefault(stage, {})[option] = value
-    try:
-        options_for(quality, overrides)
-    except ValueError as error:
-        _stop(EXIT_USAGE, f"--set: {error}")
-    return overrides
+        stop(EXIT_FAILED, f"{error}\nFinished stages are kept: the same command goes on after them.")
+    out.print(f"[green]✓[/] {escape(str(written))}: model.glb, viewer.html, report.html …", soft_wrap=True)
 
 
 @app.command()
@@ -108,7 +80,7 @@ def sets() -> None:
     table = Table("image set", "state", "quality", "photos", "faces", "last run", "size")
     for row in list_sets():
         table.add_row(row.name, row.state, row.quality, row.photos, row.faces, row.last_run, row.size)
-    _out.print(table)
+    out.print(table)
 
 
 @app.command()
@@ -125,12 +97,10 @@ def export(
     try:
         export_set(image_set, directory)
     except Unusable as error:
-        _stop(EXIT_USAGE, str(error))
+        stop(EXIT_USAGE, str(error))
     except OSError as error:
-        _stop(
-            EXIT_FAILED, f"{directory} cannot be written: {error.strerror}. Choose another folder or free some space."
-        )
-    _out.print(f"[green]✓[/] {escape(str(directory))}", soft_wrap=True)
+        stop(EXIT_FAILED, f"{directory} cannot be written: {error.strerror}. Choose another folder or free some space.")
+    out.print(f"[green]✓[/] {escape(str(directory))}", soft_wrap=True)
 
 
 @app.command()
@@ -149,7 +119,7 @@ def dev(
     try:
         serve_dagster(sample, name, host, port)
     except Unusable as error:
-        _stop(EXIT_USAGE, str(error))
+        stop(EXIT_USAGE, str(error))
 
 
 @app.command()
@@ -164,7 +134,7 @@ def doctor() -> None:
     table = Table("", "what", "found")
     for finding in findings:
         table.add_row("[green]✓[/]" if finding.good else "[red]✗[/]", finding.what, escape(finding.found))
-    _out.print(table)
+    out.print(table)
     if not all(finding.good for finding in findings):
         raise typer.Exit(EXIT_FAILED)
 
@@ -180,7 +150,13 @@ def warm_up() -> None:
 
 def main() -> None:
     """Entry point of the ``e2e3d`` command."""
-    app()
+    from .settings import WrongSettings
+
+    try:
+        app()
+    except WrongSettings as error:
+        err.print(f"[red]✗[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(EXIT_USAGE)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ PARTITION_TAG = "dagster/partition"
 JOB = "reconstruct_job"
 
 _FINGERPRINT_DIGITS = 32
+_RUNS_LOOKED_BACK = 25
 
 
 class UploadVersion(NamedTuple):
@@ -94,18 +95,43 @@ class Choice(BaseModel):
 
     @classmethod
     def of_run_config(cls, run_config: Mapping[str, Any]) -> "Choice | None":
-        """What a run was configured with; none if it said nothing of it, or nothing that is still possible."""
+        """What a run was configured with; none if it left the quality open."""
         config = run_config.get("resources", {}).get("stages", {}).get("config", {})
-        chosen = {name: config[name] for name in cls.model_fields if name in config}
         try:
-            return cls(**chosen) if chosen else None
+            return cls(quality=config.get("quality"), overrides=config.get("overrides", {}))
         except ValidationError:
             return None
 
 
 def last_choice(instance: dg.DagsterInstance, image_set: str) -> Choice | None:
-    """What the last run of an image set that was given a choice was given."""
-    for record in instance.get_run_records(dg.RunsFilter(job_name=JOB, tags={PARTITION_TAG: image_set}), limit=10):
+    """What the last run of an image set that was asked for something was asked for."""
+    for record in instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: image_set}), limit=_RUNS_LOOKED_BACK):
         if choice := Choice.of_run_config(record.dagster_run.run_config):
             return choice
     return None
+
+
+def choice_of(
+    instance: dg.DagsterInstance, image_set: str, quality: Quality | None, overrides: dict[str, dict[str, Any]]
+) -> Choice:
+    """What a run is asked for; where it leaves the quality open, it repeats the image set's last choice."""
+    if quality is not None:
+        return Choice(quality=quality, overrides=overrides)
+    last = last_choice(instance, image_set) or Choice()
+    return Choice(quality=last.quality, overrides=overrides or last.overrides)
+
+
+def problem_of(instance: dg.DagsterInstance, run_id: str) -> tuple[str | None, str | None]:
+    """The stage that failed and why, in the words of its own failure where it has some."""
+    failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1).records
+    if not failures:
+        crashes = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE, limit=1).records
+        return None, crashes[0].event_log_entry.message if crashes else None
+    event = failures[0].event_log_entry.get_dagster_event()
+    failed = event.step_failure_data
+    if failed.user_failure_data and failed.user_failure_data.description:
+        return event.step_key, failed.user_failure_data.description
+    error = failed.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return event.step_key, error.message.strip() if error else failed.error_display_string

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import dagster as dg
 from pydantic import BaseModel, Field
@@ -27,6 +27,7 @@ from .reconstruction.errors import BadInput
 from .reconstruction.monitor import Figures, Monitor
 from .reconstruction.options import StageOptions
 from .reconstruction.report_schema import RunRecord, StageRecord
+from .runs import Choice, choice_of
 from .settings import Settings
 from .storage.artifacts import Artifact
 from .storage.errors import CorruptArtifact, StoreError
@@ -82,7 +83,8 @@ class StageMeta(BaseModel):
 class Stages(dg.ConfigurableResource):
     """Options of a run, settable in the launch form under ``resources: stages: config``."""
 
-    quality: Quality = "medium"
+    quality: Literal["as before", "low", "medium", "high"] = "as before"
+    """As before: as in the image set's last run that chose one, else medium."""
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Single values in place of the preset's, for example ``{"mesh": {"max_faces": 50000}}``."""
     fresh: bool = False
@@ -103,7 +105,8 @@ class Stages(dg.ConfigurableResource):
             dagster.Failure: for bad input and impossible options; never retried.
         """
         asset = context.asset_key.path[-1]
-        options = self._options(asset)
+        choice = self._choice(context)
+        options = _options(asset, choice)
         recipe = _recipe(asset, context.assets_def.code_versions_by_key[context.asset_key], options, inputs)
         settings = Settings()
         store = open_artifacts(settings)
@@ -121,7 +124,7 @@ class Stages(dg.ConfigurableResource):
                 )
             made = StageMeta(
                 recipe=recipe,
-                quality=self.quality,
+                quality=choice.quality,
                 options=options.model_dump(mode="json"),
                 figures=figures,
                 cost=meter.cost(),
@@ -134,23 +137,22 @@ class Stages(dg.ConfigurableResource):
 
     def record(self, context: dg.AssetExecutionContext, products: Mapping[str, Artifact]) -> RunRecord:
         """What this run knows of itself and of the products that it reports on, in the order given."""
+        choice = self._choice(context)
         return RunRecord(
             image_set=context.partition_key,
-            quality=self.quality,
+            quality=choice.quality,
             started=datetime.fromtimestamp(context.instance.get_run_stats(context.run_id).start_time or 0, tz=UTC),
             run_id=context.run_id,
-            overrides=self.overrides,
+            overrides=choice.overrides,
             stages=[
                 StageRecord(stage=name, figures=made.figures, options=made.options, **asdict(made.cost))
                 for name, made in ((name, StageMeta.of(artifact)) for name, artifact in products.items())
             ],
         )
 
-    def _options(self, asset: str) -> StageOptions:
-        try:
-            return getattr(options_for(self.quality, self.overrides), asset)
-        except ValueError as error:
-            raise dg.Failure(f"The run's overrides cannot be used: {error}", allow_retries=False) from error
+    def _choice(self, context: dg.AssetExecutionContext) -> Choice:
+        quality = None if self.quality == "as before" else self.quality
+        return choice_of(context.instance, context.partition_key, quality, self.overrides)
 
     def _output(self, asset: str, artifact: Artifact, *, reused: bool) -> dg.Output[Artifact]:
         made = StageMeta.of(artifact)
@@ -167,6 +169,13 @@ class Stages(dg.ConfigurableResource):
             picture = base64.b64encode(artifact.path("preview.jpg").read_bytes()).decode()
             metadata["preview"] = dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{picture})")
         return dg.Output(artifact, metadata=metadata, data_version=dg.DataVersion(artifact.digest))
+
+
+def _options(asset: str, choice: Choice) -> StageOptions:
+    try:
+        return getattr(options_for(choice.quality, choice.overrides), asset)
+    except ValueError as error:
+        raise dg.Failure(f"The run's overrides cannot be used: {error}", allow_retries=False) from error
 
 
 def _made_by(recipe: str, store: ArtifactStore, image_set: str, asset: str) -> Artifact | None:

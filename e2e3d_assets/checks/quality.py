@@ -4,11 +4,17 @@ A blocking check stops the run where going on would be a waste; the others warn 
 The thresholds say when a person should look, not what a preset asks for.
 """
 
+from functools import partial
+
 import dagster as dg
 
 from ..assets import delivery, dense, photos, sparse, surface
+from ..partitions import image_sets
 from ..stages import StageMeta
 from ..storage.artifacts import Artifact
+
+# Partitioned like the assets: a check without partitions would be given all image sets at once.
+_set_check = partial(dg.asset_check, partitions_def=image_sets)
 
 _LEAST_ACCEPTED = 0.8
 _LEAST_REGISTERED = 0.8
@@ -18,7 +24,7 @@ _LEAST_DENSE_POINTS = 10_000
 _LEAST_TEXTURED_PCT = 80.0
 
 
-@dg.asset_check(asset=photos.photos)
+@_set_check(asset=photos.photos)
 def most_photos_accepted(photos: Artifact) -> dg.AssetCheckResult:
     """At least 80 % of the photos given could be used; the others are listed with reasons in `photos.json`."""
     figures = StageMeta.of(photos).figures
@@ -26,7 +32,7 @@ def most_photos_accepted(photos: Artifact) -> dg.AssetCheckResult:
     return _warn(accepted >= _LEAST_ACCEPTED * given, photos_accepted=accepted, photos_given=given)
 
 
-@dg.asset_check(asset=sparse.matches)
+@_set_check(asset=sparse.matches)
 def photos_form_one_group(matches: Artifact) -> dg.AssetCheckResult:
     """Verified matches join all photos to one group; several groups become several models."""
     figures = StageMeta.of(matches).figures
@@ -34,7 +40,7 @@ def photos_form_one_group(matches: Artifact) -> dg.AssetCheckResult:
     return _warn(groups == 1 and alone == 0, groups=groups, photos_without_partner=alone)
 
 
-@dg.asset_check(asset=sparse.sparse_model)
+@_set_check(asset=sparse.sparse_model)
 def most_photos_registered(sparse_model: Artifact) -> dg.AssetCheckResult:
     """At least 80 % of the accepted photos have a place in the largest model."""
     figures = StageMeta.of(sparse_model).figures
@@ -46,28 +52,28 @@ def most_photos_registered(sparse_model: Artifact) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset=sparse.sparse_model)
+@_set_check(asset=sparse.sparse_model)
 def reprojection_error_is_small(sparse_model: Artifact) -> dg.AssetCheckResult:
     """Sparse points fall within 1.5 px of where photos show them, on average."""
     error = StageMeta.of(sparse_model).figures["mean_reprojection_error_px"]
     return _warn(error <= _LARGEST_REPROJECTION_ERROR_PX, mean_reprojection_error_px=error)
 
 
-@dg.asset_check(asset=dense.depth_maps)
+@_set_check(asset=dense.depth_maps)
 def depth_maps_are_filled(depth_maps: Artifact) -> dg.AssetCheckResult:
     """Half of the photos have a confirmed depth in at least 20 % of their pixels."""
     coverage = StageMeta.of(depth_maps).figures["median_coverage_pct"]
     return _warn(coverage >= _LEAST_MEDIAN_DEPTH_COVERAGE_PCT, median_coverage_pct=coverage)
 
 
-@dg.asset_check(asset=dense.dense_cloud, blocking=True)
+@_set_check(asset=dense.dense_cloud, blocking=True)
 def cloud_can_carry_a_surface(dense_cloud: Artifact) -> dg.AssetCheckResult:
     """The dense cloud has at least 10,000 points: fewer give a shape that says nothing."""
     points = StageMeta.of(dense_cloud).figures["points"]
     return dg.AssetCheckResult(passed=bool(points >= _LEAST_DENSE_POINTS), metadata={"points": points})
 
 
-@dg.asset_check(asset=surface.mesh)
+@_set_check(asset=surface.mesh)
 def mesh_is_clean(mesh: Artifact) -> dg.AssetCheckResult:
     """No edge has more than two faces, and neighbouring faces agree on which side is outside."""
     figures = StageMeta.of(mesh).figures
@@ -75,14 +81,14 @@ def mesh_is_clean(mesh: Artifact) -> dg.AssetCheckResult:
     return _warn(edges == 0 and bool(oriented), non_manifold_edges=edges, consistently_oriented=oriented)
 
 
-@dg.asset_check(asset=surface.textured_mesh)
+@_set_check(asset=surface.textured_mesh)
 def most_of_the_surface_is_textured(textured_mesh: Artifact) -> dg.AssetCheckResult:
     """At least 80 % of the surface takes its colour from a photo; the rest from its neighbours."""
     textured = StageMeta.of(textured_mesh).figures["textured_area_percent"]
     return _warn(textured >= _LEAST_TEXTURED_PCT, textured_area_percent=textured)
 
 
-@dg.asset_check(asset=delivery.model_files, blocking=True)
+@_set_check(asset=delivery.model_files, blocking=True)
 def model_opens_in_another_reader(model_files: Artifact) -> dg.AssetCheckResult:
     """`model.glb`, read back by trimesh, has faces and a texture and lies where `mesh.ply` lies."""
     from ..reconstruction.reopening import compare_model_files

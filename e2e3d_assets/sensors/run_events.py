@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel
 from ..notifications.channels import Channel, Undelivered, open_channels
 from ..notifications.events import Kind, RunEvent
 from ..notifications.outbox import Outbox
-from ..runs import PARTITION_TAG
+from ..runs import PARTITION_TAG, problem_of
 from ..settings import Settings
 
 _STATE_KEY = "e2e3d_notifications"
@@ -153,7 +153,7 @@ def _send_due(
 
 def _event(instance: dg.DagsterInstance, record: dg.RunRecord, kind: Kind, settings: Settings) -> RunEvent:
     run = record.dagster_run
-    stage, problem = _problem(instance, run.run_id) if kind == "run.failed" else (None, None)
+    stage, problem = problem_of(instance, run.run_id) if kind == "run.failed" else (None, None)
     return RunEvent(
         kind=kind,
         run_id=run.run_id,
@@ -165,22 +165,6 @@ def _event(instance: dg.DagsterInstance, record: dg.RunRecord, kind: Kind, setti
         problem=problem,
         url=f"{settings.ui_url.rstrip('/')}/runs/{run.run_id}",
     )
-
-
-def _problem(instance: dg.DagsterInstance, run_id: str) -> tuple[str | None, str | None]:
-    """The stage that failed and why, in the words of its own failure where it has some."""
-    failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1).records
-    if not failures:
-        crashes = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE, limit=1).records
-        return None, crashes[0].event_log_entry.message if crashes else None
-    event = failures[0].event_log_entry.get_dagster_event()
-    failed = event.step_failure_data
-    if failed.user_failure_data and failed.user_failure_data.description:
-        return event.step_key, failed.user_failure_data.description
-    error = failed.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return event.step_key, error.message.strip() if error else failed.error_display_string
 
 
 def _ended(record: dg.RunRecord) -> datetime | None:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from ..jobs import reconstruct_job
 from ..partitions import DELETED, image_sets
-from ..runs import UPLOAD_TAG, Choice, last_choice, latest_versions
+from ..runs import UPLOAD_TAG, Choice, choice_of, latest_versions
 from ..settings import Settings
 from ..storage.errors import StoreError
 from ..storage.uploads import OPTIONS, UploadStore
@@ -81,7 +81,7 @@ def _requests(
 def _request(wanted: Wanted, store: UploadStore, instance: dg.DagsterInstance) -> dg.RunRequest:
     """The run for an upload: as its options file says, else as the image set was reconstructed last."""
     text = store.read_options(wanted.upload)
-    choice = Choice.of_json(text) if text is not None else last_choice(instance, wanted.image_set) or Choice()
+    choice = Choice.of_json(text) if text is not None else choice_of(instance, wanted.image_set, None, {})
     return dg.RunRequest(
         run_key=wanted.version.tag,
         partition_key=wanted.image_set,

@@ -1,0 +1,30 @@
+"""Becoming a long-running process of the production instance, after a look at what it needs; nothing else."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from .settings import Settings, WrongSettings, unknown_names
+from .storage.scratch import Scratch
+from .stores import open_artifacts, open_uploads
+
+LOCATION = "e2e3d"
+
+
+def become_code_server(host: str, port: int) -> NoReturn:
+    """Replace this process by ``dagster api grpc`` on the definitions of this package.
+
+    Raises:
+        WrongSettings: a variable has an impossible value, or is misspelt.
+        StoreError: a store cannot be created or reached.
+    """
+    if unknown := unknown_names():
+        raise WrongSettings(f"{', '.join(unknown)}: nothing reads such a variable. See deployment/README.md.")
+    settings = Settings()
+    for store in (open_artifacts(settings), open_uploads(settings)):
+        store.prepare()
+    Scratch(settings.scratch).sweep()
+    program = str(Path(sys.executable).with_name("dagster"))
+    arguments = ["api", "grpc", "-m", "e2e3d_assets.definitions", "--location-name", LOCATION]
+    os.execv(program, [program, *arguments, "-h", host, "-p", str(port)])
