@@ -45,8 +45,10 @@ test: $(READY) $(TEST_SYSTEM_READY) ## Run all tests
 test-fast: $(READY) ## Run the tests that need neither servers nor minutes
 	@$(BIN)/python -m pytest -m "not slow and not integration"
 
-bench: $(READY) ## Measure speed and quality
-	@$(BIN)/python -m e2e3d_assets_tests.benchmarks
+bench: bench-pipeline bench-sparse bench-dense bench-surface bench-store ## Measure speed and quality, one after the other
+
+bench-%: $(READY) $(TEST_SYSTEM_READY)
+	@$(BIN)/python -m e2e3d_assets_tests.benchmarks.bench_$*
 
 lint: $(READY) ## Format, lint, types, and who may import whom
 	@$(BIN)/ruff format --check .
