@@ -7,11 +7,17 @@ from ..storage.artifacts import Artifact
 
 
 @stage_asset(group_name="surface", kinds={"open3d"}, code_version="1", pool="ram_heavy", tags={"cost": "medium"})
-def mesh(context: dg.AssetExecutionContext, stages: Stages, dense_cloud: Artifact):
-    """Triangles through the dense cloud: trimmed where nothing was seen, cleaned, simplified to the face budget."""
+def mesh(
+    context: dg.AssetExecutionContext,
+    stages: Stages,
+    dense_cloud: Artifact,
+    undistorted_photos: Artifact,
+    depth_maps: Artifact,
+):
+    """Triangles through the dense cloud: cut where photos look through, cleaned, simplified to the face budget."""
     from ..reconstruction.meshing import build_mesh
 
-    yield from stages.run(context, build_mesh, dense_cloud)
+    yield from stages.run(context, build_mesh, dense_cloud, undistorted_photos, depth_maps)
 
 
 @stage_asset(group_name="surface", kinds={"open3d"}, code_version="1", pool="cpu_heavy", tags={"cost": "medium"})

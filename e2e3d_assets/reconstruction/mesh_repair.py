@@ -95,24 +95,23 @@ def without_patches(
 
 
 def manifold(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
-    """Without degenerate and repeated faces, with at most two faces at each edge and one fan at each vertex.
+    """Without degenerate and repeated faces, all turned alike, at most two at each edge and one fan at each vertex.
 
-    Of more than two faces at an edge, the largest two stay. A vertex where several fans meet is split.
+    Where two faces pass an edge in the same direction (three faces at an edge, or a face turned over), the larger
+    stays. A vertex where several fans meet is split.
     """
     faces = faces[areas(vertices, faces) > 0]
     _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
     faces = faces[np.sort(first)]
     while len(faces):
-        edge, count = half_edges(faces)
-        crowded = np.flatnonzero(count[edge] > 2)
-        if not len(crowded):
+        tails, heads = faces.T.ravel().astype(np.int64), np.roll(faces.T, -1, axis=0).ravel()
+        keys = tails * len(vertices) + heads
+        order = np.lexsort((-np.tile(areas(vertices, faces), 3), keys))
+        again = order[1:][keys[order[1:]] == keys[order[:-1]]]
+        if not len(again):
             break
-        face = crowded % len(faces)
-        order = np.lexsort((-areas(vertices, faces[face]), edge[crowded]))
-        ordered = edge[crowded][order]
-        rank = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
         keep = np.ones(len(faces), bool)
-        keep[face[order][rank >= 2]] = False
+        keep[again % len(faces)] = False
         faces = faces[keep]
     return compacted(*_with_split_vertices(vertices, faces))
 

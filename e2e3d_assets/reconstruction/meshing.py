@@ -1,11 +1,12 @@
-"""Stage ``mesh``: triangles through the dense cloud.
+"""Stage ``mesh``: triangles through the dense cloud that respect what the photos looked through.
 
-What belongs here: from oriented points to a clean surface that ends where the points end. What does not: colours from
-photos (:mod:`texturing`).
+What belongs here: from oriented points and depth maps to a clean surface. What does not: colours from photos
+(:mod:`texturing`).
 
-Screened Poisson reconstruction (Kazhdan and Hoppe, "Screened Poisson Surface Reconstruction", TOG 2013) closes what it
-can, also where nobody looked. So the surface is cut where no points support it: a vertex farther from the cloud than
-the cloud's own local spacing allows is unsupported, and only unsupported patches small enough to be called holes stay.
+Screened Poisson reconstruction (Kazhdan and Hoppe, "Screened Poisson Surface Reconstruction", TOG 2013) gives an
+accurate, smooth surface, but closes what it can, also where nobody looked. So each of its vertices is put to the vote:
+depth maps that look through it refute it, points and depth maps on it support it. Refuted surface goes; unsupported
+surface stays only where it closes a hole that no photo contradicts.
 """
 
 from pathlib import Path
@@ -18,12 +19,14 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from . import mesh_repair
+from .carving import Ballot, Votes, depth_views
 from .errors import BadInput
 from .monitor import Figures, Monitor
 from .native import thread_count
 from .options import MeshOptions
 from .preview import contact_sheet, save_preview
 from .raycasting import render_shaded, turntable_cameras
+from .stereo.views import read_scene
 
 _FEWEST_POINTS = 100
 _CORE_QUANTILE = 0.005  # the region is that of all points but this share on each side …
@@ -32,17 +35,23 @@ _FACES_PER_BUDGET_FACE = 8  # finer before simplification than after it
 _SHALLOWEST, _DEEPEST = 6, 11  # octree levels; 12 needs more than 10 GB
 _PADDING = 1.1  # Poisson's cube, relative to the points'
 _NEIGHBOURS = 8
-_SUPPORT_SPACINGS = 3.0  # from the cloud, relative to its local spacing
+_SUPPORT_SPACINGS = 1.0  # from the cloud, relative to its local spacing, that need no further witness …
+_WITNESSED_SPACINGS = 2.0  # … and that need two depth maps to agree
 _SPACING_LIMIT = 4.0  # a point's local spacing counts up to so many medians: stray points support nothing
-_LARGEST_HOLE = 0.02  # of the region's diagonal: wider unsupported patches are left open
+_TOLERANCE_CELLS = 2.0  # of the octree, that the surface may lie off a depth map
+_LARGEST_HOLE = 0.05  # of the region's diagonal: wider unsupported patches are left open
 _SMALLEST_PART = 0.003  # of the whole area: smaller components are floaters
 
 
-def build_mesh(dense_cloud: Path, out: Path, options: MeshOptions, monitor: Monitor) -> Figures:
+def build_mesh(
+    dense_cloud: Path, undistorted: Path, depth_maps: Path, out: Path, options: MeshOptions, monitor: Monitor
+) -> Figures:
     """Write ``mesh.ply`` (vertices with colours, faces counter-clockwise from outside).
 
     Args:
         dense_cloud: product with ``dense_cloud.ply``.
+        undistorted: product with ``sparse/`` of pinhole cameras, in the cloud's frame.
+        depth_maps: product with ``stereo/depth_maps/``.
         out: empty directory.
         options: of this stage.
         monitor: progress and cancellation.
@@ -50,29 +59,38 @@ def build_mesh(dense_cloud: Path, out: Path, options: MeshOptions, monitor: Moni
     Raises:
         BadInput: if the cloud has too few points to give a surface.
     """
-    steps = 6
+    scene = read_scene(undistorted)
+    steps = len(scene.names) + 6
     monitor.progress(0, steps, "reading the cloud")
     cloud = _read(dense_cloud / "dense_cloud.ply")
+    points = np.asarray(cloud.points)
     monitor.progress(1, steps, "reconstructing the surface")
     depth = _octree_depth(options.max_faces)
-    vertices, faces = _poisson(cloud, depth)
-    monitor.progress(2, steps, "cutting what no points support")
-    points = np.asarray(cloud.points)
-    vertices, faces = _trimmed(vertices, faces, points)
-    monitor.progress(3, steps, "cleaning")
+    cell = float(np.ptp(points, axis=0).max()) * _PADDING / 2**depth
+    vertices, faces = _poisson(cloud, depth, cell)
+    ballot = Ballot(vertices, _TOLERANCE_CELLS * cell)
+    for done, (camera, depths) in enumerate(depth_views(scene, depth_maps)):
+        monitor.progress(2 + done, steps, "asking the depth maps")
+        ballot.add(camera, depths)
+    monitor.progress(steps - 4, steps, "cutting and cleaning")
+    vertices, faces = _cut(vertices, faces, points, ballot.votes, cell)
     vertices, faces = mesh_repair.without_small_parts(vertices, faces, _SMALLEST_PART)
     vertices, faces = mesh_repair.manifold(vertices, faces)
-    monitor.progress(4, steps, "simplifying")
+    monitor.progress(steps - 3, steps, "simplifying")
     vertices, faces = simplified(vertices, faces, options.max_faces)
     vertices, faces = mesh_repair.without_small_parts(*mesh_repair.manifold(vertices, faces), _SMALLEST_PART)
     if not len(faces):
         raise BadInput("The points do not form a surface", "Take more photos that overlap")
-    monitor.progress(5, steps, "colouring and drawing")
+    monitor.progress(steps - 1, steps, "colouring and drawing")
     colors = _vertex_colors(vertices, points, np.asarray(cloud.colors))
     _write(out / "mesh.ply", vertices, faces, colors)
     save_preview(_preview(vertices, faces), out)
     monitor.progress(steps, steps)
-    return {"octree_depth": depth, **mesh_repair.figures(vertices, faces)}
+    return {
+        "octree_depth": depth,
+        "refuted_percent": round(100 * float(ballot.votes.refuted.mean()), 2),
+        **mesh_repair.figures(vertices, faces),
+    }
 
 
 def _read(path: Path) -> o3d.geometry.PointCloud:
@@ -94,10 +112,8 @@ def _octree_depth(max_faces: int) -> int:
     return int(np.clip(np.log2(max_faces * _FACES_PER_BUDGET_FACE / 2) / 2, _SHALLOWEST, _DEEPEST))
 
 
-def _poisson(cloud: o3d.geometry.PointCloud, depth: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+def _poisson(cloud: o3d.geometry.PointCloud, depth: int, cell: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """The closed surface in an octree of so many levels; points closer than half a cell are averaged first."""
-    extent = cloud.get_max_bound() - cloud.get_min_bound()
-    cell = float(extent.max()) * _PADDING / 2**depth
     thinned = cloud.voxel_down_sample(cell / 2)
     thinned.normalize_normals()
     mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
@@ -106,19 +122,25 @@ def _poisson(cloud: o3d.geometry.PointCloud, depth: int) -> tuple[NDArray[np.flo
     return np.asarray(mesh.vertices), np.asarray(mesh.triangles)
 
 
-def _trimmed(
-    vertices: NDArray[np.float64], faces: NDArray[np.int32], points: NDArray[np.float64]
+def _cut(
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    points: NDArray[np.float64],
+    votes: Votes,
+    cell: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Without the wide patches that lie off the cloud."""
+    """Without what photos look through, and without the wide patches that nothing supports."""
     tree = cKDTree(points)
     distance, nearest = tree.query(vertices, workers=thread_count())
     used, index = np.unique(nearest, return_inverse=True)
     spacing = tree.query(points[used], k=[_NEIGHBOURS], workers=thread_count())[0][:, 0]
-    edge = np.median(np.linalg.norm(vertices[faces[:, 0]] - vertices[faces[:, 1]], axis=1))
-    spacing = np.maximum(np.minimum(spacing, _SPACING_LIMIT * np.median(spacing)), edge)
-    supported = distance <= _SUPPORT_SPACINGS * spacing[index]
+    spacing = np.maximum(np.minimum(spacing, _SPACING_LIMIT * np.median(spacing)), cell)[index]
+    supported = (distance <= _SUPPORT_SPACINGS * spacing) | (
+        (distance <= _WITNESSED_SPACINGS * spacing) & (votes.upon >= 2)
+    )
     widest = _LARGEST_HOLE * float(np.linalg.norm(np.ptp(points, axis=0)))
-    return mesh_repair.without_patches(vertices, faces, ~supported, widest)
+    kept = faces[~votes.refuted[faces].any(axis=1)]
+    return mesh_repair.without_patches(vertices, kept, ~supported, widest)
 
 
 def simplified(

@@ -12,6 +12,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from e2e3d_assets.reconstruction.raycasting import Raycaster, orbit_camera
+from e2e3d_assets.reconstruction.stereo.formats import map_path, write_map
 from e2e3d_assets.reconstruction.stereo.ply import POINT, PlyWriter
 from e2e3d_assets.reconstruction.stereo.views import Camera
 
@@ -105,6 +106,13 @@ class Scene:
                 track.add_element(image_id, index)
             model.add_point3D(point, track, np.zeros(3, np.uint8))
         model.write(root / "sparse")
+        return root
+
+    def write_depth_maps(self, root: Path) -> Path:
+        """``depth_maps`` at half size, exact; 0 on the background."""
+        for index, camera in enumerate(self.cameras):
+            depth = self._raycaster.hits(camera.limited(camera.width // 2)).depth
+            write_map(map_path(root, "depth", f"photo_{index:02}.png"), np.where(np.isfinite(depth), depth, 0))
         return root
 
     def write_cloud(self, root: Path, noise: float = 0.002) -> Path:

@@ -31,7 +31,7 @@ from .exposure import outliers, photo_gains
 from .observations import Observations, observe, projected
 from .packing import Layout, pack
 from .painting import CELL, NOBODY, own_gutter, own_pixels, paint, unseen_cells
-from .seams import levelled
+from .seams import Shares, shares
 from .selection import UNSEEN, select_photos
 
 _GUTTER = 4  # pixels: what three levels of mip-maps mix in
@@ -70,10 +70,10 @@ def texture_mesh(mesh: Path, undistorted: Path, out: Path, options: TexturedMesh
     outlier = outliers(observations)
     label = select_photos(vertices, faces, observations, outlier)
     monitor.progress(len(photos) + 1, steps, "levelling the seams")
-    correction = levelled(faces, label, observations, len(vertices))
+    given = shares(faces, label, observations, outlier, len(vertices), len(photos))
     monitor.progress(len(photos) + 2, steps, "laying out the atlas")
     atlas = _lay_out(vertices, faces, label, scene.cameras, options)
-    pages = _painted(atlas, vertices, faces, scene.cameras, photos, gains, correction, monitor, steps)
+    pages = _painted(atlas, vertices, faces, scene.cameras, photos, gains, given, monitor, steps)
     _fill_unseen(atlas, pages, faces, label, vertex_colors)
     model = TexturedMesh(vertices, faces, atlas.uv(), atlas.face_page, tuple(pages))
     model.save_glb(out / "model.glb")
@@ -175,7 +175,7 @@ def _painted(
     cameras: Sequence[Camera],
     photos: Sequence[Path],
     gains: NDArray[np.float64],
-    correction: NDArray[np.float32],
+    given: Shares,
     monitor: Monitor,
     steps: int,
 ) -> list[NDArray[np.uint8]]:
@@ -189,16 +189,16 @@ def _painted(
         own_gutter(owner, _GUTTER)
         owners.append(owner)
     pages = [np.full((side, side, 3), _EMPTY, np.uint8) for _ in owners]
-    label = np.where(seen, atlas.charts.photo[atlas.charts.of_face], UNSEEN)
     for index, path in enumerate(photos):
         monitor.progress(len(photos) + 2 + index, steps, "painting")
-        mine = np.flatnonzero(label == index)
-        if not len(mine):
+        mine = given.of(index)
+        if mine.start == mine.stop:
             continue
         photo, camera = _read_photo(path, cameras[index], atlas.scale)
         homogeneous = (vertices @ camera.R.T + camera.t) @ camera.K.T
         for page, canvas in enumerate(pages):
-            chosen = mine[atlas.face_page[mine] == page]
+            here = atlas.face_page[given.face[mine]] == page
+            chosen = given.face[mine][here]
             paint(
                 canvas,
                 owners[page],
@@ -206,9 +206,9 @@ def _painted(
                 chosen,
                 homogeneous[faces[chosen]],
                 atlas.depth[chosen],
-                np.ones((len(chosen), 3)),
+                given.weight[mine][here],
                 gains[index],
-                correction[chosen],
+                given.correction[mine][here],
                 photo,
                 _GUTTER,
             )

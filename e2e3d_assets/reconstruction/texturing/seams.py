@@ -1,7 +1,11 @@
-"""Seams between charts: colours levelled so that both sides agree.
+"""Seams between charts: what is added to each photo's colours, and how photos fade into each other.
 
-What belongs here: the corrections that are added to photos before they are painted.
+What belongs here: corrections and shares at the corners of faces. What does not: pixels (:mod:`.painting`).
+
+A *node* is a vertex together with one of the photos that faces around it take their colour from.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,28 +21,146 @@ _TOLERANCE = 0.01
 _MOST_ITERATIONS = 400
 
 
-def levelled(
-    faces: NDArray[np.int32], label: NDArray[np.int32], observations: Observations, vertex_count: int
-) -> NDArray[np.float32]:
-    """Colours (F, 3 corners, 3 channels) to add to each face's photo, in grey levels.
+@dataclass(frozen=True)
+class Shares:
+    """What each photo gives to each face, ordered by photo.
 
-    One unknown for each vertex and photo that faces there use: differences at seams vanish, corrections stay smooth
-    within charts. After Lempitsky and Ivanov (CVPR 2007); a vertex' colour in a photo is the mean over the faces
-    around it that both photos of a seam see, which a small misalignment does not disturb.
+    Attributes:
+        begins: (photos + 1,) int64, where each photo's entries begin.
+        face: (N,) int64.
+        weight: (N, 3) float32, share of the photo at the face's corners; those of a face add up to 1.
+        correction: (N, 3, 3) float32, grey levels to add to the photo's colours at the face's corners.
+    """
+
+    begins: NDArray[np.int64]
+    face: NDArray[np.int64]
+    weight: NDArray[np.float32]
+    correction: NDArray[np.float32]
+
+    def of(self, photo: int) -> slice:
+        """The entries of one photo."""
+        return slice(int(self.begins[photo]), int(self.begins[photo + 1]))
+
+
+def shares(
+    faces: NDArray[np.int32],
+    label: NDArray[np.int32],
+    observations: Observations,
+    outlier: NDArray[np.bool_],
+    vertex_count: int,
+    photos: int,
+) -> Shares:
+    """Level and blend the seams.
 
     Args:
         faces: (F, 3).
         label: (F,) photo of each face, or UNSEEN.
         observations: exposure-corrected.
+        outlier: (N,) pairs of face and photo that must not be painted.
         vertex_count: V.
+        photos: how many there are.
+    """
+    nodes = _Nodes.of(faces, label, vertex_count, photos)
+    correction = _levelled(nodes, faces, observations, vertex_count)
+    seen = np.flatnonzero(label != UNSEEN)
+    own_node = nodes.of_corner
+    face, photo, weight, node = _guests(nodes, faces, label, observations, outlier)
+    others = np.zeros((len(faces), 3), np.float32)
+    np.add.at(others, face, weight)
+    # A guest has no node at corners that it does not reach: its correction at the others serves there.
+    there = node >= 0
+    guest = np.where(there[..., None], correction[np.maximum(node, 0)], 0)
+    mean = guest.sum(axis=1) / np.maximum(there.sum(axis=1), 1)[:, None]
+    guest = np.where(there[..., None], guest, mean[:, None, :])
+    all_photos = np.concatenate([label[seen], photo])
+    order = np.argsort(all_photos, kind="stable")
+    return Shares(
+        np.searchsorted(all_photos[order], np.arange(photos + 1)),
+        np.concatenate([seen, face])[order],
+        np.concatenate([1 - others[seen], weight])[order],
+        np.concatenate([correction[own_node], guest.astype(np.float32)])[order],
+    )
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """All nodes, ascending by vertex, then photo.
+
+    Attributes:
+        vertex, photo: (N,) int64.
+        share: (N,) float32, part of the faces around the vertex that use the photo.
+        begins: (V + 1,) where each vertex' nodes begin.
+        of_corner: (seen faces, 3) the node of each corner.
+    """
+
+    vertex: NDArray[np.int64]
+    photo: NDArray[np.int64]
+    share: NDArray[np.float32]
+    begins: NDArray[np.int64]
+    of_corner: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, faces: NDArray[np.int32], label: NDArray[np.int32], vertex_count: int, photos: int) -> "_Nodes":
+        seen = np.flatnonzero(label != UNSEEN)
+        key = faces[seen].astype(np.int64) * photos + label[seen][:, None]
+        keys, node, count = np.unique(key, return_inverse=True, return_counts=True)
+        vertex = keys // photos
+        total = np.bincount(vertex, count, vertex_count)
+        return cls(
+            vertex,
+            keys % photos,
+            (count / total[vertex]).astype(np.float32),
+            np.searchsorted(vertex, np.arange(vertex_count + 1)),
+            node.reshape(-1, 3),
+        )
+
+    def __len__(self) -> int:
+        return len(self.vertex)
+
+
+def _guests(
+    nodes: _Nodes,
+    faces: NDArray[np.int32],
+    label: NDArray[np.int32],
+    observations: Observations,
+    outlier: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Faces at seams and the photos from the other side of the seam that see them as well.
+
+    Returns:
+        face (M,), photo (M,), share of the photo at the corners (M, 3), its node at the corners (M, 3; -1: none).
     """
     seen = np.flatnonzero(label != UNSEEN)
-    photos = int(label.max(initial=0)) + 1
-    key = faces[seen].astype(np.int64) * photos + label[seen][:, None]
-    nodes, node = np.unique(key, return_inverse=True)
-    node = node.reshape(-1, 3)
-    first, second, difference = _seam_differences(faces, nodes, photos, observations, vertex_count)
-    tails, heads = node.ravel(), np.roll(node, -1, axis=1).ravel()
+    corner_face, corner = np.repeat(seen, 3), np.tile(np.arange(3), len(seen))
+    vertex = faces[seen].ravel()
+    count = nodes.begins[vertex + 1] - nodes.begins[vertex]
+    at_seam = count > 1
+    corner_face, corner, vertex, count = corner_face[at_seam], corner[at_seam], vertex[at_seam], count[at_seam]
+    node = _ranges(nodes.begins[vertex], count)
+    corner_face, corner = np.repeat(corner_face, count), np.repeat(corner, count)
+    photo = nodes.photo[node]
+    index, known = _lookup(observations, corner_face, photo)
+    use = known & (photo != label[corner_face])
+    use[use] &= ~outlier[index[use]]
+    corner_face, corner, node, photo = corner_face[use], corner[use], node[use], photo[use]
+    width = int(photo.max(initial=0)) + 1
+    entries, entry = np.unique(corner_face * width + photo, return_inverse=True)
+    weight = np.zeros((len(entries), 3), np.float32)
+    weight[entry, corner] = nodes.share[node]
+    at = np.full((len(entries), 3), -1, np.int64)
+    at[entry, corner] = node
+    return entries // width, entries % width, weight, at
+
+
+def _levelled(
+    nodes: _Nodes, faces: NDArray[np.int32], observations: Observations, vertex_count: int
+) -> NDArray[np.float32]:
+    """Colours (nodes, 3) to add, so that differences at seams vanish and corrections stay smooth within charts.
+
+    After Lempitsky and Ivanov (CVPR 2007); the difference at a seam's vertex is the mean over the faces around it that
+    both photos see, which a small misalignment does not disturb.
+    """
+    first, second, difference = _seam_differences(nodes, faces, observations, vertex_count)
     count = len(nodes)
     rows = np.arange(len(first))
     ones = np.ones(len(first))
@@ -46,68 +168,57 @@ def levelled(
         (np.concatenate([ones, -ones]), (np.concatenate([rows, rows]), np.concatenate([first, second]))),
         (len(first), count),
     )
-    weights = np.full(len(tails), _SMOOTHNESS)
-    adjacency = coo_array((weights, (tails, heads)), (count, count)).tocsr()
+    tails, heads = nodes.of_corner.ravel(), np.roll(nodes.of_corner, -1, axis=1).ravel()
+    adjacency = coo_array((np.full(len(tails), _SMOOTHNESS), (tails, heads)), (count, count)).tocsr()
     adjacency = adjacency + adjacency.T
-    laplacian = diags_array(adjacency.sum(axis=1)) - adjacency
-    system = (D.T @ D + laplacian + _PRIOR * diags_array(np.ones(count))).tocsr()
+    system = (D.T @ D + diags_array(adjacency.sum(axis=1) + _PRIOR) - adjacency).tocsr()
     jacobi = diags_array(1 / system.diagonal())
     correction = np.zeros((count, 3), np.float32)
     for channel in range(3):
-        solution, _ = cg(system, D.T @ difference[:, channel], rtol=_TOLERANCE, maxiter=_MOST_ITERATIONS, M=jacobi)
-        correction[:, channel] = solution
-    result = np.zeros((len(faces), 3, 3), np.float32)
-    result[seen] = correction[node]
-    return result
+        correction[:, channel], _ = cg(
+            system, D.T @ difference[:, channel], rtol=_TOLERANCE, maxiter=_MOST_ITERATIONS, M=jacobi
+        )
+    return correction
 
 
 def _seam_differences(
-    faces: NDArray[np.int32],
-    nodes: NDArray[np.int64],
-    photos: int,
-    observations: Observations,
-    vertex_count: int,
+    nodes: _Nodes, faces: NDArray[np.int32], observations: Observations, vertex_count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Pairs of nodes at one vertex, and the colour of the second less that of the first (P, 3)."""
-    vertex = nodes // photos
-    starts = np.flatnonzero(np.r_[True, vertex[1:] != vertex[:-1]])
-    counts = np.diff(np.r_[starts, len(vertex)])
-    first, second = [], []
-    for distance in range(1, int(counts.max(initial=1))):
-        at = np.arange(len(nodes) - distance)
-        same = vertex[at] == vertex[at + distance]
-        first.append(at[same])
-        second.append(at[same] + distance)
-    if not first:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3))
-    one, two = np.concatenate(first), np.concatenate(second)
-    around = _faces_around(faces, vertex_count)
-    begins, listed = around
-    span = begins[vertex[one] + 1] - begins[vertex[one]]
-    pair = np.repeat(np.arange(len(one)), span)
-    offset = np.arange(len(pair)) - np.repeat(np.cumsum(span) - span, span)
-    face = listed[begins[vertex[one]][pair] + offset]
-    lookup = observations.face * photos + observations.photo  # ascending
-    index_one, found_one = _found(lookup, face * photos + nodes[one][pair] % photos)
-    index_two, found_two = _found(lookup, face * photos + nodes[two][pair] % photos)
-    both = found_one & found_two
-    change = observations.color[index_two[both]] - observations.color[index_one[both]]
-    weight = np.bincount(pair[both], minlength=len(one))
-    difference = (
-        np.stack([np.bincount(pair[both], change[:, channel], len(one)) for channel in range(3)], axis=1)
-        / np.maximum(weight, 1)[:, None]
-    )
-    known = weight > 0
-    return one[known], two[known], difference[known]
-
-
-def _found(ascending: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    index = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
-    return index, ascending[index] == wanted
-
-
-def _faces_around(faces: NDArray[np.int32], vertex_count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Faces at each vertex: where each vertex' list begins (V + 1,), and the lists (3 F,)."""
+    one, two = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for distance in range(1, int(np.diff(nodes.begins).max(initial=1))):
+        at = np.flatnonzero(nodes.vertex[:-distance] == nodes.vertex[distance:])
+        one.append(at)
+        two.append(at + distance)
+    first, second = np.concatenate(one), np.concatenate(two)
     corner_vertex = faces.ravel()
     order = np.argsort(corner_vertex, kind="stable")
-    return np.searchsorted(corner_vertex[order], np.arange(vertex_count + 1)), order // 3
+    begins = np.searchsorted(corner_vertex[order], np.arange(vertex_count + 1))
+    vertex = nodes.vertex[first]
+    span = begins[vertex + 1] - begins[vertex]
+    pair = np.repeat(np.arange(len(first)), span)
+    face = order[_ranges(begins[vertex], span)] // 3
+    index_one, known_one = _lookup(observations, face, nodes.photo[first][pair])
+    index_two, known_two = _lookup(observations, face, nodes.photo[second][pair])
+    both = known_one & known_two
+    change = observations.color[index_two[both]] - observations.color[index_one[both]]
+    weight = np.bincount(pair[both], minlength=len(first))
+    sums = [np.bincount(pair[both], change[:, channel], len(first)) for channel in range(3)]
+    known = weight > 0
+    return first[known], second[known], (np.stack(sums, axis=1) / np.maximum(weight, 1)[:, None])[known]
+
+
+def _ranges(begins: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """begins[0], begins[0] + 1, … (counts[0] numbers), begins[1], …"""
+    return np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+
+
+def _lookup(
+    observations: Observations, face: NDArray[np.int64], photo: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where the pairs of face and photo are among the observations, and whether they are there."""
+    width = int(observations.photo.max(initial=0)) + 1
+    keys = observations.face * width + observations.photo  # ascending
+    wanted = face * width + photo
+    index = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return index, (keys[index] == wanted) & (photo < width)
