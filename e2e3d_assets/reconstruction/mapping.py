@@ -18,7 +18,7 @@ from .adjustment import adjust_finally
 from .alignment import Alignment, align_model
 from .colmap_database import DATABASE
 from .errors import BadInput
-from .matching import MatchesDocument
+from .match_document import MatchesDocument
 from .monitor import Figures, Monitor
 from .native import run_cancellable, thread_count
 from .options import SparseModelOptions

@@ -14,7 +14,7 @@ from scipy.spatial import KDTree
 from .photo_set import Gps
 
 Pair: TypeAlias = tuple[int, int]
-Why: TypeAlias = Literal["exhaustive", "sequence", "gps", "appearance"]
+Why: TypeAlias = Literal["exhaustive", "sequence", "gps", "appearance", "second look"]
 
 EARTH_RADIUS_M = 6_371_008.8
 _MAX_PAUSE = timedelta(minutes=10)

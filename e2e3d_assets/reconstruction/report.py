@@ -15,7 +15,7 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
-from .matching import MatchesDocument
+from .match_document import MatchesDocument
 from .monitor import Figures, Monitor
 from .options import ReportOptions
 from .photo_set import PhotoSet

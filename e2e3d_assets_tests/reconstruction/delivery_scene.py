@@ -12,7 +12,7 @@ import pycolmap
 import trimesh
 from PIL import Image
 
-from e2e3d_assets.reconstruction.matching import MATCHES_FILE, MatchedPair, MatchesDocument
+from e2e3d_assets.reconstruction.match_document import MatchedPair, MatchesDocument
 from e2e3d_assets.reconstruction.photo_set import PhotoCamera, PhotoRecord, PhotoSet
 from e2e3d_assets.reconstruction.raycasting import render
 from e2e3d_assets.reconstruction.sparse_document import (
@@ -246,7 +246,7 @@ def _write_matches(directory: Path) -> None:
         for i in range(CAMERAS)
     ]
     document = MatchesDocument(pairing="exhaustive", pairs=pairs, groups=[names])
-    (directory / MATCHES_FILE).write_text(document.model_dump_json())
+    document.save(directory)
 
 
 def _write_depths(undistorted: Path, depth_maps: Path, model: pycolmap.Reconstruction, photos: Path) -> None:

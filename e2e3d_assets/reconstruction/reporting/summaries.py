@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from ..matching import MatchedPair, MatchesDocument
+from ..match_document import MatchedPair, MatchesDocument
 from ..photo_set import PhotoCamera, PhotoSet
 from ..photo_set import PhotoRecord as GivenPhoto
 from ..report_schema import (
