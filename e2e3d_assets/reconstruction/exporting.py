@@ -1,26 +1,32 @@
 """Stage ``model_files``: the model in the formats that other programs open, all in one coordinate frame.
 
 What belongs here: which files are delivered. The vertices of every file lie in the world frame of ``sparse/`` (z up);
-only the GLB says y up, by the matrix of its root node, as glTF demands.
+only GLB and USDZ say y up, by the matrix of their root node, as their viewers expect. A georeferenced LAZ alone has
+a map's coordinates.
 """
 
 import json
 import os
 import shutil
 import struct
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from .lidar import write_laz
 from .monitor import Figures, Monitor
 from .options import ModelFilesOptions
+from .sparse_document import SparseDocument
 from .textured_mesh import TexturedMesh, load_glb
+from .usdz import write_usdz
 from .wavefront import write_obj
 
-_STEPS = 5
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
+_COMPRESSED = frozenset((".glb", ".jpg", ".png", ".laz", ".usdz"))
 
 
 def export_model_files(
@@ -31,30 +37,40 @@ def export_model_files(
     options: ModelFilesOptions,
     monitor: Monitor,
 ) -> Figures:
-    """Write ``model.glb``, ``model.obj`` with its materials, ``mesh.ply``, ``dense_cloud.ply`` and ``sparse/``.
+    """Write ``model.glb``, ``model.obj`` with its materials, ``mesh.ply``, ``dense_cloud.ply`` and ``sparse/``; by the
+    options also ``dense_cloud.laz``, ``model.usdz`` and ``model.zip``.
 
     Args:
         textured_mesh: product with ``model.glb``.
         dense_cloud: product with ``dense_cloud.ply``.
-        sparse_model: product with ``sparse/0``.
+        sparse_model: product with ``sparse/0`` and ``sparse_model.json``.
         out: empty directory to fill.
         options: which formats.
         monitor: progress and cancellation.
     """
-    glb = textured_mesh / "model.glb"
-    monitor.progress(0, _STEPS, "model.glb")
-    _link_or_copy(glb, out / "model.glb")
+    glb, cloud = textured_mesh / "model.glb", dense_cloud / "dense_cloud.ply"
     mesh = load_glb(glb)
-    monitor.progress(1, _STEPS, "model.obj")
-    write_obj(out / "model.obj", mesh, _write_textures(glb, out))
-    monitor.progress(2, _STEPS, "mesh.ply")
-    _write_ply(mesh, out / "mesh.ply")
-    monitor.progress(3, _STEPS, "dense_cloud.ply")
-    _link_or_copy(dense_cloud / "dense_cloud.ply", out / "dense_cloud.ply")
-    monitor.progress(4, _STEPS, "sparse")
-    shutil.copytree(sparse_model / "sparse" / "0", out / "sparse", copy_function=_link_or_copy)
+    textures = _write_textures(glb, out)
+    georeference = SparseDocument.load(sparse_model).georeference
+    writers: dict[str, Callable[[Path], object]] = {
+        "model.glb": lambda path: _link_or_copy(glb, path),
+        "model.obj": lambda path: write_obj(path, mesh, textures),
+        "mesh.ply": lambda path: _write_ply(mesh, path),
+        "dense_cloud.ply": lambda path: _link_or_copy(cloud, path),
+        "sparse": lambda path: shutil.copytree(sparse_model / "sparse" / "0", path, copy_function=_link_or_copy),
+    }
+    if options.laz:
+        writers["dense_cloud.laz"] = lambda path: write_laz(cloud, path, georeference, monitor)
+    if options.usdz:
+        writers["model.usdz"] = lambda path: write_usdz(path, mesh, [out / name for name in textures])
+    if options.archive:
+        writers["model.zip"] = lambda path: _write_archive(out, path, monitor)
+    for number, (name, write) in enumerate(writers.items()):
+        monitor.progress(number, len(writers), name)
+        write(out / name)
     figures = _figures(out)
     shutil.copyfile(textured_mesh / "preview.jpg", out / "preview.jpg")
+    monitor.progress(len(writers), len(writers), "done")
     return figures
 
 
@@ -104,6 +120,16 @@ def _vertex_colors(mesh: TexturedMesh) -> NDArray[np.uint8]:
         columns, rows = np.clip((mesh.uv[chosen].reshape(-1, 2) * size).astype(np.int32), 0, size - 1).T
         colors[mesh.faces[chosen].reshape(-1)] = picture[rows, columns]
     return colors
+
+
+def _write_archive(out: Path, path: Path, monitor: Monitor) -> None:
+    """All files so far in one; what is compressed already is stored as it is."""
+    files = sorted(file for file in out.rglob("*") if file.is_file())
+    with zipfile.ZipFile(path, "w", compresslevel=1) as archive:
+        for file in files:
+            monitor.check()
+            method = zipfile.ZIP_STORED if file.suffix in _COMPRESSED else zipfile.ZIP_DEFLATED
+            archive.write(file, file.relative_to(out), method)
 
 
 def _figures(out: Path) -> Figures:

@@ -110,7 +110,11 @@ class TexturedMeshOptions(StageOptions):
 
 
 class ModelFilesOptions(StageOptions):
-    """Delivered formats."""
+    """Delivered formats, beside GLB, OBJ, PLY and COLMAP."""
+
+    laz: bool = Field(default=True, description="The dense cloud as LAZ, in UTM coordinates where GPS is known.")
+    usdz: bool = Field(default=True, description="The model as USDZ, which Apple's devices show by themselves.")
+    archive: bool = Field(default=False, description="All files in one zip as well.")
 
 
 class ViewerOptions(StageOptions):

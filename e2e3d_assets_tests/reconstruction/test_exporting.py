@@ -1,18 +1,22 @@
 """Delivered files that other programs cannot open, that lie in different frames, or whose texture is upside down."""
 
+import zipfile
 from pathlib import Path
 
+import laspy
 import numpy as np
 import open3d as o3d
 import pycolmap
 import pytest
 import trimesh
 from PIL import Image
+from pxr import Gf, Usd, UsdGeom, UsdShade
 
 from e2e3d_assets.reconstruction.errors import Cancelled
 from e2e3d_assets.reconstruction.exporting import export_model_files
-from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.monitor import Figures, Monitor
 from e2e3d_assets.reconstruction.options import ModelFilesOptions
+from e2e3d_assets.reconstruction.textured_mesh import load_glb
 
 from .delivery_scene import BOX, OFFSET, Y_UP, DeliveryScene, make_scene, page_image
 
@@ -32,13 +36,15 @@ def exported(scene: DeliveryScene) -> Path:
     return out
 
 
-def export(scene: DeliveryScene, out: Path, monitor: Monitor | None = None):
+def export(
+    scene: DeliveryScene, out: Path, monitor: Monitor | None = None, options: ModelFilesOptions | None = None
+) -> Figures:
     return export_model_files(
         scene["textured_mesh"],
         scene["dense_cloud"],
         scene["sparse_model"],
         out,
-        ModelFilesOptions(),
+        options or ModelFilesOptions(archive=True),
         monitor or Monitor(),
     )
 
@@ -114,6 +120,63 @@ def test_cloud_and_sparse_model_agree_with_the_mesh(scene: DeliveryScene, export
     sparse = np.array([point.xyz for point in model.points3D.values()], np.float32)
     for points in (sparse, np.asarray(cloud.points, np.float32)):
         assert surface.compute_distance(points).numpy().max() < 1e-4
+
+
+def test_usdz_holds_mesh_and_textures(exported: Path):
+    """A package whose textures are missing is shown grey; one in another frame lies on its side."""
+    stage = Usd.Stage.Open(str(exported / "model.usdz"))
+    assert stage.GetDefaultPrim().GetName() == "model"
+    mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/model/mesh"))
+    points = np.array(mesh.GetPointsAttr().Get())
+    assert np.allclose([points.min(axis=0), points.max(axis=0)], [LOW, HIGH], atol=1e-5)
+    assert list(mesh.GetFaceVertexCountsAttr().Get()) == [3] * 192
+    to_world = UsdGeom.XformCache().GetLocalToWorldTransform(mesh.GetPrim())
+    assert np.allclose(to_world.Transform(Gf.Vec3d(0, 0, 1)), [0, 1, 0])
+    faces = [len(subset.GetIndicesAttr().Get()) for subset in UsdGeom.Subset.GetAllGeomSubsets(mesh)]
+    assert faces == [96, 96]
+    packed = zipfile.ZipFile(exported / "model.usdz")
+    assert sorted(packed.namelist()) == ["model.usdc", "texture_0.jpg", "texture_1.jpg"]
+    for page in range(2):
+        shader = UsdShade.Shader(stage.GetPrimAtPath(f"/model/material_{page}/texture"))
+        assert shader.GetInput("file").Get().resolvedPath.endswith(f"model.usdz[texture_{page}.jpg]")
+
+
+def test_usdz_textures_are_upright(exported: Path):
+    """USD counts texture coordinates from the bottom."""
+    stage = Usd.Stage.Open(str(exported / "model.usdz"))
+    prim = stage.GetPrimAtPath("/model/mesh")
+    uv = np.array(UsdGeom.PrimvarsAPI(prim).GetPrimvar("st").Get()).reshape(-1, 3, 2)
+    mesh = load_glb(exported / "model.glb")
+    assert np.allclose(uv[..., 0], mesh.uv[..., 0])
+    assert np.allclose(uv[..., 1], 1 - mesh.uv[..., 1])
+
+
+def test_laz_is_written_in_map_coordinates(exported: Path):
+    """The scene has GPS: its cloud belongs on the map."""
+    with laspy.open(exported / "dense_cloud.laz") as file:
+        assert file.header.point_count == 2000
+        crs = file.header.parse_crs()
+        assert crs is not None
+        assert crs.is_projected
+
+
+def test_archive_holds_every_other_file(exported: Path):
+    """People download one file and expect all in it."""
+    with zipfile.ZipFile(exported / "model.zip") as archive:
+        assert archive.testzip() is None
+        inside = {info.filename: info.file_size for info in archive.infolist()}
+    beside = {
+        path.relative_to(exported).as_posix(): path.stat().st_size
+        for path in exported.rglob("*")
+        if path.is_file() and path.name not in ("model.zip", "preview.jpg")
+    }
+    assert inside == beside
+
+
+def test_formats_can_be_left_out(scene: DeliveryScene, tmp_path: Path):
+    """They cost time and space that not everybody wants to spend."""
+    export(scene, tmp_path, options=ModelFilesOptions(laz=False, usdz=False))
+    assert not [path for path in tmp_path.iterdir() if path.suffix in (".laz", ".usdz", ".zip")]
 
 
 def test_figures_count_every_file(exported: Path, scene: DeliveryScene, tmp_path: Path):
