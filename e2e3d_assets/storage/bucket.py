@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
 
 PART_BYTES = 8 * 2**20
-_THREADS = 8  # parts on their way at once: this times PART_BYTES is the memory that a download needs
-_UPLOAD_THREADS = 4
-_UPLOAD_PARTS = 4  # of each file at once
+_THREADS = 8
+_PARTS_SENT_AT_ONCE = 12  # of all files; this times PART_BYTES is the memory that an upload needs
 _LISTING_PAGE = 1000
 
 
@@ -48,14 +47,16 @@ class BucketObjects:
         self, files: Sequence[tuple[Path, str]], *, may_share: bool = False, on_put: Callable[[], object] = nothing
     ) -> None:
         """Upload, big files in parts, the biggest first."""
+        big = sum(source.stat().st_size > PART_BYTES for source, _ in files)
+        parts = _PARTS_SENT_AT_ONCE // max(1, min(big, _THREADS))
 
         def put(file: tuple[Path, str]) -> None:
             source, key = file
             with self._plain_errors("write", key):
-                obstore.put(self._store, check_path(key), source, chunk_size=PART_BYTES, max_concurrency=_UPLOAD_PARTS)
+                obstore.put(self._store, check_path(key), source, chunk_size=PART_BYTES, max_concurrency=parts)
             on_put()
 
-        in_parallel(put, sorted(files, key=lambda file: -file[0].stat().st_size), _UPLOAD_THREADS)
+        in_parallel(put, sorted(files, key=lambda file: -file[0].stat().st_size), _THREADS)
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """One put, which is atomic on every object store."""
@@ -68,7 +69,7 @@ class BucketObjects:
             return obstore.get(self._store, check_path(key)).bytes().to_bytes()
 
     def download(self, wanted: Sequence[Download]) -> None:
-        """Fetch parts of all objects in parallel and write each where it belongs."""
+        """Fetch parts of all objects in parallel, some at once, and write each where it belongs."""
         parts = [(item, start) for item in wanted for start in range(0, max(item.size, 1), PART_BYTES)]
         for item in wanted:
             with plain_disk_errors("write", item.destination):

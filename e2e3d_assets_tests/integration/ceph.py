@@ -16,6 +16,7 @@ from pathlib import Path
 
 PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 PACKAGES = "radosgw ceph-mon ceph-osd ceph-common"
+KMS_KEY = "tests-only"
 _START_SECONDS = 90
 _STOP_SECONDS = 3
 
@@ -60,6 +61,10 @@ rgw_frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 rgw_thread_pool_size = 32
 rgw_s3_auth_use_keystone = false
 rgw_crypt_require_ssl = false
+rgw_crypt_s3_kms_backend = testing
+rgw_crypt_s3_kms_encryption_keys = {kms_key}=dGVzdHMgb25seSwgdGVzdHMgb25seSwgdGVzdHMgMzI=
+rgw_gc_obj_min_wait = 5
+rgw_gc_processor_period = 5
 """
 
 
@@ -113,7 +118,9 @@ class _Cluster:
             (self.folder / name).mkdir(parents=True)
         configuration = self.folder / "ceph.conf"
         configuration.write_text(
-            _CONFIGURATION.format(folder=self.folder, fsid=self.fsid, port=self.port, monitor_port=self.monitor_port)
+            _CONFIGURATION.format(
+                folder=self.folder, fsid=self.fsid, port=self.port, monitor_port=self.monitor_port, kms_key=KMS_KEY
+            )
         )
         keyring, monitors = self.folder / "keyring", self.folder / "monmap"
         _run("ceph-authtool", "-C", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")

@@ -19,7 +19,7 @@ from e2e3d_assets.storage.uploads import UploadStore
 
 from ..storage.store_contract import PRODUCT, StoreContract, contents, make
 from ..storage.upload_contract import UploadContract
-from . import proxy
+from . import ceph, proxy
 
 pytestmark = pytest.mark.integration
 
@@ -134,6 +134,18 @@ def test_credentials_come_from_the_environment(s3_server, url, tmp_path, monkeyp
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_access_key)
     options = s3_server.options(access_key_id=None, secret_access_key=None)
     assert ArtifactStore(url, tmp_path / "scratch", **options).image_sets() == []
+
+
+def test_objects_are_encrypted_by_the_server(s3_server, url, client, tmp_path):
+    """Prevents photos from lying on the server's disks in clear although the operator asked for encryption."""
+    options = s3_server.options(server_side_encryption="aws:kms", sse_kms_key_id=ceph.KMS_KEY)
+    files = {"a": b"secret", "big": bytes(9 * 2**20)}
+    store = ArtifactStore(url, tmp_path / "one", **options)
+    store.write(make(tmp_path / "own", files), "temple", "photos", "run")
+    bucket = urlsplit(url).netloc
+    for info in store.objects.walk("temple"):
+        assert client.head_object(Bucket=bucket, Key=info.key)["ServerSideEncryption"] == "aws:kms", info.key
+    assert contents(ArtifactStore(url, tmp_path / "two", **options).latest("temple", "photos").path()) == files
 
 
 def test_connections_that_break_are_tried_again(s3_server, url, tmp_path):
