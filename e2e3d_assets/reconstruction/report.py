@@ -142,6 +142,7 @@ def _report(record: RunRecord, evidence: _Evidence, findings: _Findings) -> Repo
     ring = Ring(
         [given_names[image.name] for image in _registered(evidence.model)],
         np.degrees(evidence.focus.azimuths).tolist(),
+        float(np.degrees(np.median(evidence.focus.elevations))),
     )
     depth_coverage = _number(figures, "depth_maps", "median_coverage_pct")
     return Report(

@@ -26,11 +26,13 @@ _HIGH_ERROR_PX, _VERY_HIGH_ERROR_PX = 1.0, 2.0
 _SHORT_TRACKS = 2.7  # mean photos per point; chains of pairs drift
 _MOST_LOST = 0.34  # share of photos without a place above which the model is doubtful
 _RING_DEG = 200  # photos that stand around more than this are meant to go all around
+_FROM_ABOVE_DEG = 60  # photos from higher up see all sides wherever they stand
 _GAP_DEG = 55  # between neighbours in a ring: matching and texture fail beyond
 _LOW_DEPTH_PERCENT = 35
 _LOW_TEXTURE_COVERAGE = 0.9
 _LEAST_SEEN_BY_THREE = 0.6
 _LOW_PSNR_DB = 17.0  # photo and rendering of the same thing, but with different light or blurred beyond use
+_LOW_PHOTO_COVERAGE = 0.5
 _OUTLIER_DB = 6.0  # twice the deviation of the middle photo
 
 
@@ -41,10 +43,12 @@ class Ring:
     Attributes:
         names: of the registered photos.
         azimuths_deg: of each, around the vertical.
+        elevation_deg: of the middle one, above the horizon.
     """
 
     names: Sequence[str]
     azimuths_deg: Sequence[float]
+    elevation_deg: float
 
     def widest_gap(self) -> tuple[float, str, str]:
         """(degrees, name of the photo before it, name of the photo after it)."""
@@ -162,7 +166,7 @@ def _about_photos(photos: PhotosSummary) -> Iterator[QualityWarning]:
 
 
 def _about_ring(ring: Ring) -> Iterator[QualityWarning]:
-    if len(ring.names) < 3:
+    if len(ring.names) < 3 or ring.elevation_deg > _FROM_ABOVE_DEG:
         return
     gap, before, after = ring.widest_gap()
     if _GAP_DEG < gap < 360 - _RING_DEG:
@@ -222,6 +226,13 @@ def _about_coverage(coverage: CoverageSummary) -> Iterator[QualityWarning]:
 
 
 def _about_likeness(likeness: LikenessSummary) -> Iterator[QualityWarning]:
+    if likeness.median_coverage is not None and likeness.median_coverage < _LOW_PHOTO_COVERAGE:
+        yield QualityWarning(
+            code="much_left_out",
+            severity="note",
+            message=f"The model shows {likeness.median_coverage:.0%} of what a photo shows, in the middle case.",
+            advice="Sky and far background are left out on purpose; if it is more, the depth maps below tell why.",
+        )
     if likeness.median_psnr_db is None or likeness.worst_psnr_db is None:
         return
     if likeness.median_psnr_db < _LOW_PSNR_DB:

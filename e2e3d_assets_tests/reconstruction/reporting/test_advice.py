@@ -37,7 +37,7 @@ GOOD_COVERAGE = CoverageSummary(seen_by_one=0.99, seen_by_two=0.95, seen_by_thre
 GOOD_LIKENESS = LikenessSummary(
     photos=12, median_psnr_db=26, median_coverage=0.7, worst_photo="3.jpg", worst_psnr_db=23.5
 )
-FULL_RING = Ring([f"{i}.jpg" for i in range(12)], [30.0 * i for i in range(12)])
+FULL_RING = Ring([f"{i}.jpg" for i in range(12)], [30.0 * i for i in range(12)], 30.0)
 
 
 def photo(number: int, **changes) -> PhotoRecord:
@@ -127,15 +127,22 @@ def test_bad_fit_is_told(error, severity):
 
 def test_gap_in_a_ring_names_the_photos_beside_it():
     """A side that nobody photographed becomes an invented surface."""
-    ring = Ring([f"{i}.jpg" for i in range(10)], [30.0 * i for i in range(10)])
+    ring = Ring([f"{i}.jpg" for i in range(10)], [30.0 * i for i in range(10)], 30.0)
     (found,) = warnings(ring=ring).values()
     assert "90°" in found.message
     assert "between 9.jpg and 0.jpg" in found.message
 
 
+def test_photos_from_the_air_have_no_ring():
+    """A drone that looks down sees all sides, whichever way it flew."""
+    assert "gap_in_ring" not in warnings(
+        ring=Ring([f"{i}.jpg" for i in range(10)], [30.0 * i for i in range(10)], 80.0)
+    )
+
+
 def test_photos_of_a_wall_have_no_ring():
     """Photos of a house front are not meant to go around it."""
-    ring = Ring(["a", "b", "c", "d"], [0.0, 20.0, 45.0, 70.0])
+    ring = Ring(["a", "b", "c", "d"], [0.0, 20.0, 45.0, 70.0], 5.0)
     assert "gap_in_ring" not in warnings(ring=ring)
 
 
@@ -161,6 +168,7 @@ def test_blurred_photos_are_those_below_their_set():
         ({"coverage": GOOD_COVERAGE.model_copy(update={"seen_by_three": 0.4})}, "thin_coverage"),
         ({"likeness": GOOD_LIKENESS.model_copy(update={"median_psnr_db": 14.0})}, "unlike_the_photos"),
         ({"likeness": GOOD_LIKENESS.model_copy(update={"worst_psnr_db": 15.0})}, "one_photo_disagrees"),
+        ({"likeness": GOOD_LIKENESS.model_copy(update={"median_coverage": 0.3})}, "much_left_out"),
     ],
 )
 def test_each_fault_gives_its_own_warning_only(changes, code):
