@@ -104,7 +104,7 @@ def test_each_photo_has_its_fate(report: Report):
 
 def test_figures_of_stages_reach_the_warnings(report: Report):
     """Depth for a fifth of the pixels makes a doubtful surface."""
-    assert {warning.code for warning in report.warnings} == {"photos_rejected", "little_depth"}
+    assert {warning.code for warning in report.warnings} == {"photos_rejected", "little_depth", "much_left_out"}
 
 
 def test_page_needs_no_network_and_no_script(out: Path):
