@@ -17,7 +17,7 @@ from .sparse_document import Georeference
 MIN_GPS_PHOTOS = 4
 _GPS_NOISE_M = 5.0  # what consumer receivers are off by; also the inlier threshold's floor
 _MIN_SPREAD_PER_RESIDUAL = 4.0
-_UP_PRIOR = 0.02
+_UP_PRIOR = 0.003  # variance of the roll (sine) of cameras held level by hand
 _VIEW_DOWN_WEIGHT = 0.1
 _ROBUST_ROLL_SINE = 0.2
 _ROUNDS = 20
@@ -74,8 +74,8 @@ def _upright(model: pycolmap.Reconstruction) -> pycolmap.Sim3d:
     rotations = np.stack([image.cam_from_world().rotation.matrix().T for image in images])
     rotation = _rotation_to_z(up_direction(rotations))
     points = np.array([point.xyz for point in model.points3D.values()]).reshape(-1, 3)
-    middle = np.median(points if len(points) else np.array([i.projection_center() for i in images]), axis=0)
-    return pycolmap.Sim3d(1.0, pycolmap.Rotation3d(rotation), -rotation @ middle)
+    positions = points if len(points) else np.array([image.projection_center() for image in images])
+    return pycolmap.Sim3d(1.0, pycolmap.Rotation3d(rotation), -np.median(positions @ rotation.T, axis=0))
 
 
 def _rotation_to_z(up: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The ball on the table, rendered and estimated once for all tests of dense stereo."""
+"""Scenes that several test modules share, each made once: the ball on the table for dense stereo, small sample photos."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from e2e3d_assets.reconstruction.depth import estimate_depth_maps
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.options import DepthMapsOptions
 
+from .sample_run import SampleRun, run_stages
 from .stereo import scene
 
 ANGLES = (0, 12, 24, 36, 48)
@@ -31,3 +32,9 @@ def depth_maps(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     out = tmp_path_factory.mktemp("depth_maps")
     estimate_depth_maps(workspace, out, DepthMapsOptions(), Monitor())
     return out
+
+
+@pytest.fixture(scope="session")
+def sample_run(banana_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
+    """Stages photos to undistorted_photos on five sample photos, 400 pixels wide."""
+    return run_stages(banana_photos, tmp_path_factory.mktemp("sample"))

@@ -1,0 +1,85 @@
+"""Stage matches: what is compared, verified, looked at twice and refused."""
+
+import shutil
+from pathlib import Path
+
+import pycolmap
+import pytest
+
+from e2e3d_assets.reconstruction.errors import BadInput
+from e2e3d_assets.reconstruction.features import extract_features
+from e2e3d_assets.reconstruction.match_document import MatchedPair, MatchesDocument, connected_groups
+from e2e3d_assets.reconstruction.matching import match_features, second_look_pairs, weakly_linked
+from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.options import FeaturesOptions, MatchesOptions, PhotosOptions
+from e2e3d_assets.reconstruction.photos import prepare_photos
+
+from .photo_files import save_photos
+from .sample_run import SampleRun
+
+
+def pair(one: str, other: str, inliers: int) -> MatchedPair:
+    return MatchedPair(photos=(one, other), matches=inliers, inliers=inliers, why=["exhaustive"])
+
+
+def test_sample_photos_hang_together(sample_run: SampleRun):
+    """Five photos of one thing: every pair is compared, and all hang together."""
+    document = MatchesDocument.load(sample_run["matches"])
+    assert len(document.pairs) == 10
+    assert len(document.groups[0]) == 5
+    assert sample_run.figures["matches"]["pairs_verified"] >= 7
+    names = {path.name for path in sample_run["matches"].iterdir()}
+    assert names == {"database.db", "matches.json", "preview.jpg"}
+
+
+def test_input_database_is_untouched(sample_run: SampleRun):
+    """A product that a later stage writes into no longer has the digest under which it was stored."""
+    with pycolmap.Database.open(sample_run["features"] / "database.db") as database:
+        assert database.num_matched_image_pairs() == 0
+        assert database.num_descriptors() > 0
+    for path in sample_run["features"].glob("database.db-*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("pairing", ["sequential", "retrieval"])
+def test_other_pairings_find_fewer_pairs_of_the_right_photos(sample_run: SampleRun, tmp_path: Path, pairing: str):
+    """Choosing pairs for large sets must still choose those that overlap."""
+    options = MatchesOptions.model_validate({"pairing": pairing, "neighbours": 2})
+    figures = match_features(sample_run["photos"], sample_run["features"], tmp_path, options, Monitor())
+    assert figures["pairs_compared"] < 10
+    assert figures["photos_in_largest_group"] == 5
+
+
+def test_equal_input_gives_equal_matches(sample_run: SampleRun, tmp_path: Path):
+    """Verification by chance would give another model at every run."""
+    match_features(sample_run["photos"], sample_run["features"], tmp_path, MatchesOptions(), Monitor())
+    assert MatchesDocument.load(tmp_path) == MatchesDocument.load(sample_run["matches"])
+
+
+def test_photos_of_different_places(tmp_path: Path):
+    """Photos that have nothing in common: the user must read that, and which two came closest."""
+    for name in ("upload", "photos", "features", "matches"):
+        (tmp_path / name).mkdir()
+    save_photos(tmp_path / "upload", ["a b.jpg", "b.jpg", "c.jpg", "d.jpg"])
+    prepare_photos(tmp_path / "upload", tmp_path / "photos", PhotosOptions(), Monitor())
+    options = FeaturesOptions(max_features=1000)
+    extract_features(tmp_path / "photos", tmp_path / "features", options, Monitor())
+    with pytest.raises(BadInput, match="different places.*share [0-9]+ where 15 are needed") as caught:
+        match_features(tmp_path / "photos", tmp_path / "features", tmp_path / "matches", MatchesOptions(), Monitor())
+    assert caught.value.files == ("a b.jpg", "b.jpg", "c.jpg", "d.jpg")
+    assert not (tmp_path / "matches" / "matches.json").exists()
+    shutil.rmtree(tmp_path / "matches")
+
+
+def test_groups_are_ranked_and_complete():
+    """A photo that is in no group would vanish from the diagnosis."""
+    pairs = [pair("a", "b", 20), pair("c", "d", 99), pair("d", "e", 15), pair("b", "c", 14)]
+    assert connected_groups(list("abcdef"), pairs) == [["c", "d", "e"], ["a", "b"], ["f"]]
+
+
+def test_weakly_linked_photos_are_looked_at_twice():
+    """A photo with one good partner cannot be placed; one with two can, and needs no second look."""
+    pairs = [pair("a", "b", 80), pair("b", "c", 60), pair("a", "c", 55), pair("c", "d", 500), pair("a", "d", 20)]
+    loose = weakly_linked(list("abcd"), pairs)
+    assert loose == [3]
+    assert second_look_pairs(loose, [(0, 1), (0, 3), (1, 2), (2, 3)]) == [(0, 3), (2, 3)]

@@ -1,0 +1,94 @@
+"""The principal point is refined where the photos can tell it, and left alone where they cannot."""
+
+import numpy as np
+import pytest
+
+from e2e3d_assets.reconstruction.adjustment import adjust_finally
+from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.principal_point import convergence_deg, decide, principal_point_sigma
+
+from .camera_networks import build_model, centre_principal_point, ring, strip
+
+OFFSET = (6.0, -5.0)
+
+
+def rotation_errors_deg(model, poses) -> np.ndarray:
+    """Median angle by which the cameras' rotations are off, after the best common rotation."""
+    found = [model.image(i + 1).cam_from_world().rotation.matrix() for i in range(len(poses))]
+    common = sum(found[i].T @ poses[i][0] for i in range(len(poses)))
+    u, _, vt = np.linalg.svd(common)
+    aligned = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    traces = [np.trace(found[i] @ aligned @ poses[i][0].T) for i in range(len(poses))]
+    return np.degrees(np.arccos(np.clip((np.array(traces) - 1) / 2, -1, 1)))
+
+
+def test_off_centre_sensor_is_found_by_converging_views():
+    """Left at the centre, an offset of 8 px turns every camera by tenths of a degree: the largest error of all."""
+    poses = ring(10)
+    model = centre_principal_point(build_model(poses, OFFSET, noise_px=0.1))
+    before = np.median(rotation_errors_deg(model, poses))
+    decisions = adjust_finally(model, "auto", 1, Monitor())
+    camera = model.camera(1)
+    assert decisions[1].refine, decisions[1].why
+    assert camera.principal_point_x - 600 == pytest.approx(OFFSET[0], abs=0.5)
+    assert camera.principal_point_y - 450 == pytest.approx(OFFSET[1], abs=0.5)
+    assert np.median(rotation_errors_deg(model, poses)) < 0.2 * before
+
+
+def test_strip_of_parallel_views_keeps_it():
+    """One flight line looking down cannot tell the offset from a shift: refined, it takes up every other error."""
+    model = centre_principal_point(build_model(strip(10)))
+    decisions = adjust_finally(model, "auto", 1, Monitor())
+    assert not decisions[1].refine
+    assert "parallel" in decisions[1].why
+    assert tuple(model.camera(1).params[1:3]) == (600.0, 450.0)
+
+
+def test_ring_at_one_height_keeps_it():
+    """On a turntable all cameras nod alike: how far the axis is off downwards cannot be told from their nod."""
+    decision = decide(centre_principal_point(build_model(ring(10, heights=(2.0,)))), 1)
+    assert not decision.refine
+    assert "cannot tell" in decision.why
+
+
+def test_few_noisy_photos_keep_it():
+    """Converging views of few points with large noise: the covariance must say no, not the count of photos."""
+    narrow = [pose for pose in ring(60, radius=9.0)[:8]]
+    model = centre_principal_point(build_model(narrow, noise_px=2.0, points=60))
+    decision = decide(model, 1)
+    assert not decision.refine
+    assert "cannot tell" in decision.why
+
+
+def test_too_few_photos_keep_it():
+    """Three photos fit almost any principal point."""
+    decision = decide(centre_principal_point(build_model(ring(12)[:4])), 1)
+    assert not decision.refine
+    assert "only 4 photos" in decision.why
+
+
+def test_sigma_is_what_repetition_shows():
+    """The decision stands on this figure: it must be the real scatter of the estimates, not off by a factor."""
+    found = []
+    for seed in range(8):
+        model = build_model(ring(8), seed=seed, points=150)
+        adjust_finally(model, "yes", 1, Monitor())
+        found.append(model.camera(1).params[1:3])
+    scatter = np.std(np.array(found), axis=0, ddof=1).max()
+    sigma = principal_point_sigma(model, 1, model.reg_image_ids())
+    assert sigma is not None
+    assert 0.4 < scatter / sigma < 2.5
+
+
+def test_the_user_decides():
+    """yes and no must win over the photos' own evidence."""
+    model = centre_principal_point(build_model(ring(10), OFFSET))
+    assert not adjust_finally(model, "no", 1, Monitor())[1].refine
+    assert tuple(model.camera(1).params[1:3]) == (600.0, 450.0)
+
+
+def test_convergence():
+    """A ring converges, a strip does not, whatever their number of photos."""
+    assert convergence_deg(np.array([rotation[2] for rotation, _ in ring(10)])) > 60
+    assert convergence_deg(np.array([rotation[2] for rotation, _ in strip(10)])) < 1e-3
+    assert convergence_deg(np.array([[0.0, 0.0, 1.0]])) == 0.0
