@@ -6,7 +6,8 @@ stereo itself (:mod:`.stereo`).
 The work goes over all photos three times, and each time holds one photo and its sources in memory:
 
 1. *search*: coarse depth maps (half size) from the photos alone;
-2. *refine*: full size, consistent with the neighbours' coarse maps;
+2. *refine*: coarse maps made consistent with each other, then full size from the photos alone: the neighbours' coarse
+   depths settle what is ambiguous, but would only blur what is sharp;
 3. *confirm*: what no neighbour confirms is emptied, what is left gets its confidence.
 
 Each step is a function from directories to a directory and takes a subset of photos, so that several processes or
@@ -154,10 +155,9 @@ def refine_depth_maps(
     warm_up(monitor)
     references = plan.chosen(photos)
     usable = {reference.photo for reference in plan.usable}
-    geometric = options.geometric_sweeps
     levels = [
-        Level(_HALF_SIZE, 0, geometric),
-        Level(1.0, options.full_sweeps, geometric, keeps_views=options.keep_views),
+        Level(_HALF_SIZE, 0, options.geometric_sweeps),
+        Level(1.0, options.full_sweeps, keeps_views=True),
     ]
     for done, reference in enumerate(references):
         name = plan.scene.names[reference.photo]
@@ -165,7 +165,7 @@ def refine_depth_maps(
         if _has_state(out, name):
             continue
         problem = _problem(undistorted, plan, reference, options, searched / "grey")
-        nothing = np.zeros((1, 1), np.float32)
+        nothing = np.zeros((2, 2), np.float32)
         neighbours = [
             _load_depth(searched, plan.scene.names[source]) if source in usable else nothing
             for source in reference.sources

@@ -1,4 +1,4 @@
-"""Scenes that several test modules share, each made once: the ball on the table for dense stereo, small sample photos."""
+"""Scenes that several test modules share, each made once: a ball on a table, and small sample photos."""
 
 from pathlib import Path
 

@@ -36,6 +36,7 @@ _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
 _FAR_BEHIND = np.float32(1e-6)
+_SAME_SURFACE = np.float32(1.03)  # ratio of depths of neighbouring pixels
 _BYTE = np.uint32(255)
 _SHIFT_RIGHT = np.uint32(8)
 _SHIFT_BELOW = np.uint32(16)
@@ -158,6 +159,24 @@ def photometric_cost(compared, index, x, y, inverse_depth, slope_x, slope_y, wei
 
 
 @inlined
+def _inverse_depth_at(depths, base, width, height, x, y):
+    """Inverse depth between pixels, linear as on a plane; the nearest pixel's at holes and edges of depth; 0 unknown."""
+    left = min(max(np.int64(np.floor(x)), 0), width - 2)
+    top = min(max(np.int64(np.floor(y)), 0), height - 2)
+    fx, fy = x - np.float32(left), y - np.float32(top)
+    at = base + top * width + left
+    a, b = depths[at], depths[at + 1]
+    c, d = depths[at + width], depths[at + width + 1]
+    least = min(min(a, b), min(c, d))
+    if least > _ZERO and max(max(a, b), max(c, d)) < _SAME_SURFACE * least:
+        above = (_ONE - fx) / a + fx / b
+        below = (_ONE - fx) / c + fx / d
+        return (_ONE - fy) * above + fy * below
+    nearest = depths[at + width * np.int64(fy + _HALF) + np.int64(fx + _HALF)]
+    return _ONE / nearest if nearest > _ZERO else _ZERO
+
+
+@inlined
 def geometric_cost(compared, index, x, y, inverse_depth, most):
     """Pixels between (x, y) and where the view's own depth map projects back to, at most ``most``.
 
@@ -175,12 +194,12 @@ def geometric_cost(compared, index, x, y, inverse_depth, most):
     v = (view[3] * x + view[4] * y + view[5] + view[10] * inverse_depth) * scale
     if not (u > -_HALF and v > -_HALF and u < view[12] - _HALF and v < view[13] - _HALF):
         return most
-    column = np.int64((u + _HALF) * back[12])
-    row = np.int64((v + _HALF) * back[13])
-    depth = compared.depths[compared.depth_bases[index] + row * np.int64(back[14]) + column]
-    if not depth > _ZERO:
+    inverse = _inverse_depth_at(
+        compared.depths, compared.depth_bases[index], np.int64(back[14]), np.int64(back[15]),
+        (u + _HALF) * back[12] - _HALF, (v + _HALF) * back[13] - _HALF,
+    )  # fmt: skip
+    if not inverse > _ZERO:
         return most
-    inverse = _ONE / depth
     bz = back[6] * u + back[7] * v + back[8] + back[11] * inverse
     if bz < _FAR_BEHIND:
         return most

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .compiled import parallel
 from .packing import begins, view_geometry
+from .planes import GRAZING
 from .ply import POINT
 from .views import Camera
 
@@ -112,10 +113,12 @@ def _points(camera: Camera, found: NDArray[np.float32]) -> NDArray:
 
 
 def _frame_change(source: Camera, target: Camera) -> NDArray[np.float32]:
-    """Pixel and depth in the source to the target's camera frame: R K⁻¹ row by row, R, t."""
+    """Pixel and depth in the source to the target's camera frame: R K⁻¹ row by row, R, t; the source's fx, fy, cx, cy."""
     R = target.R @ source.R.T
     t = target.t - R @ source.t
-    return np.concatenate([(R @ np.linalg.inv(source.K)).ravel(), R.ravel(), t]).astype(np.float32)
+    K = source.K
+    rays = [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]
+    return np.concatenate([(R @ np.linalg.inv(K)).ravel(), R.ravel(), t, rays]).astype(np.float32)
 
 
 @parallel
@@ -173,7 +176,16 @@ def _merge(
                         could_see += 1
                     continue
                 could_see += 1
+                sx = np.float32(normals[at, 0]) / _NORMAL_UNITS
+                sy = np.float32(normals[at, 1]) / _NORMAL_UNITS
+                sz = np.float32(normals[at, 2]) / _NORMAL_UNITS
                 to = back[other]
+                # the witness's plane where the point falls, not at the centre of the pixel that it falls on
+                ru, rv = (u - to[23]) / to[21], (v - to[24]) / to[22]
+                cu, cv = (np.float32(column) - to[23]) / to[21], (np.float32(row) - to[24]) / to[22]
+                slant = sx * ru + sy * rv + sz
+                if slant < GRAZING:
+                    seen *= (sx * cu + sy * cv + sz) / slant
                 ax = (to[0] * u + to[1] * v + to[2]) * seen + to[18]
                 ay = (to[3] * u + to[4] * v + to[5]) * seen + to[19]
                 az = (to[6] * u + to[7] * v + to[8]) * seen + to[20]
@@ -181,9 +193,6 @@ def _merge(
                 dv = (ay / az - ry) * rays[1]
                 if du * du + dv * dv > most_pixels * most_pixels or abs(az - here) > most_depth * here:
                     continue
-                sx = np.float32(normals[at, 0]) / _NORMAL_UNITS
-                sy = np.float32(normals[at, 1]) / _NORMAL_UNITS
-                sz = np.float32(normals[at, 2]) / _NORMAL_UNITS
                 ox = to[9] * sx + to[10] * sy + to[11] * sz
                 oy = to[12] * sx + to[13] * sy + to[14] * sz
                 oz = to[15] * sx + to[16] * sy + to[17] * sz

@@ -28,7 +28,7 @@ class Comparison(NamedTuple):
         depths: float32, all views' depth maps, flat; 0 where unknown.
         depth_bases: (views,) int64, where each begins.
         back: (views, 16) float32: the projection from the view into the photo (laid out as in ``geometry``), then the
-            depth map's pixels per pixel of the view (x, y), its stride, 0.
+            depth map's pixels per pixel of the view (x, y), its width and height (at least 2).
         geometric_weight: float32, cost of a pixel of disagreement with a view's depth map; 0: they are not read.
     """
 
@@ -93,7 +93,7 @@ def compare_depths(camera: Camera, sources: Sequence[Camera], depths: Sequence[N
     for row, source, depth in zip(back, sources, depths, strict=True):
         height, width = depth.shape
         row[:12] = _projection(source, camera)
-        row[12:15] = width / source.width, height / source.height, width
+        row[12:16] = width / source.width, height / source.height, width, height
     return Comparison(
         np.zeros(1, np.uint32),
         patch_offsets(0),
