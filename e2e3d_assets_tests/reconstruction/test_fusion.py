@@ -59,7 +59,7 @@ def test_nothing_agrees(workspace: Path, depth_maps: Path, tmp_path: Path):
     out.mkdir()
     for i in range(5):
         path = map_path(wrong, "depth", f"{i:03d}.png")
-        write_map(path, np.array(read_map(path)) * np.float32(1 + 0.1 * i))
+        write_map(path, np.array(read_map(path)) * np.float32(3**i))
     with pytest.raises(BadInput, match="No depth is confirmed"):
         fuse_depth_maps(workspace, wrong, out, DenseCloudOptions(), Monitor())
     assert not (out / "dense_cloud.ply").exists()

@@ -160,15 +160,15 @@ def photometric_cost(compared, index, x, y, inverse_depth, slope_x, slope_y, wei
 
 @inlined
 def _inverse_depth_at(depths, base, width, height, x, y):
-    """Inverse depth between pixels, linear as on a plane; the nearest pixel's at holes and edges of depth; 0 unknown."""
+    """Inverse depth between pixels, linear as on a plane; the nearest pixel's at holes and edges; 0 unknown."""
     left = min(max(np.int64(np.floor(x)), 0), width - 2)
     top = min(max(np.int64(np.floor(y)), 0), height - 2)
     fx, fy = x - np.float32(left), y - np.float32(top)
     at = base + top * width + left
     a, b = depths[at], depths[at + 1]
     c, d = depths[at + width], depths[at + width + 1]
-    least = min(min(a, b), min(c, d))
-    if least > _ZERO and max(max(a, b), max(c, d)) < _SAME_SURFACE * least:
+    least = min(a, b, c, d)
+    if least > _ZERO and max(a, b, c, d) < _SAME_SURFACE * least:
         above = (_ONE - fx) / a + fx / b
         below = (_ONE - fx) / c + fx / d
         return (_ONE - fy) * above + fy * below

@@ -113,7 +113,7 @@ def _points(camera: Camera, found: NDArray[np.float32]) -> NDArray:
 
 
 def _frame_change(source: Camera, target: Camera) -> NDArray[np.float32]:
-    """Pixel and depth in the source to the target's camera frame: R K⁻¹ row by row, R, t; the source's fx, fy, cx, cy."""
+    """From the source's pixels to the target's camera frame: R K⁻¹ row by row, R, t; the source's fx, fy, cx, cy."""
     R = target.R @ source.R.T
     t = target.t - R @ source.t
     K = source.K
