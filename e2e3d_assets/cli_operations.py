@@ -166,6 +166,7 @@ def notifications(
 def code_server(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 4266,
+    module: Annotated[str, typer.Option(help="Module with the definitions.")] = "e2e3d_assets.definitions",
 ) -> None:
     """Check the settings, create the buckets, and become the Dagster code server.
 
@@ -176,6 +177,6 @@ def code_server(
     from .storage.errors import StoreError
 
     try:
-        become_code_server(host, port)
+        become_code_server(host, port, module)
     except (WrongSettings, StoreError) as error:
         stop(EXIT_FAILED, str(error))

@@ -24,7 +24,6 @@ DEPLOYMENT_NAMES = frozenset(
         "POSTGRES_USER",
         "POSTGRES_PASSWORD",
         "POSTGRES_DATABASE",
-        "LOGS_BUCKET",
         "CODE_SERVER_HOST",
         "CODE_SERVER_PORT",
     )
@@ -70,6 +69,10 @@ class Settings(BaseSettings):
     s3_sse_kms_key_id: str | None = Field(default=None, description="Key for aws:kms.")
     s3_retry_seconds: float = Field(
         default=60, ge=0, description="How long a failing S3 request is repeated before the stage fails."
+    )
+
+    logs_bucket: str | None = Field(
+        default=None, description="Bucket of what runs print; `deployment/dagster.yaml` reads it too."
     )
 
     upload_quiet_seconds: float = Field(

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import dagster as dg
+from dagster import DagsterExecutionInterruptedError
+from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 from pydantic import BaseModel, Field
 
 from .measure import Cost, Meter
@@ -104,6 +106,7 @@ class Stages(dg.ConfigurableResource):
         Raises:
             dagster.Failure: for bad input and impossible options; never retried.
         """
+        _require_not_cancelled(context)
         asset = context.asset_key.path[-1]
         choice = self._choice(context)
         options = _options(asset, choice)
@@ -118,7 +121,7 @@ class Stages(dg.ConfigurableResource):
         with Scratch(settings.scratch).directory(f"{context.partition_key}-{asset}") as out:
             monitor = Monitor(self.progress.progress)
             meter = Meter()
-            with _plain_failures():
+            with _plain_failures(), _final_interruption(context):
                 figures = _off_main_thread(
                     lambda: stage(*(each.path() for each in inputs), out, options, monitor), monitor.cancelled
                 )
@@ -216,6 +219,27 @@ def _off_main_thread(call: Callable[[], Result], cancelled: threading.Event) -> 
         wait([future], _SECONDS_TO_STOP)
         raise
     return future.result()
+
+
+def _require_not_cancelled(context: dg.AssetExecutionContext) -> None:
+    """Dagster takes an interruption for a reason to retry the stage: here is where that ends."""
+    run = context.instance.get_run_by_id(context.run.run_id)
+    if run is not None and run.status == dg.DagsterRunStatus.CANCELING:
+        raise dg.Failure("The run was cancelled.", allow_retries=False)
+
+
+@contextmanager
+def _final_interruption(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """An interruption ends the run at once: a failed stage of a run that is being cancelled makes it cancelled.
+
+    A worker that is stopped with its machine is no stage's fault, so the run may be started again.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+        _require_not_cancelled(context)
+        context.instance.add_run_tags(context.run.run_id, {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "true"})
+        raise dg.Failure("The worker was interrupted.", allow_retries=False) from None
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The pipeline with real assets, store and instance, and stages that compute nothing: for tests of everything around.
 
 ``install`` puts fake modules where the assets import their stages from. What a stage is to do is said by a file
-``behaviour.json`` in the upload, for example ``{"seconds": {"mesh": 5}, "fails": ["mesh"], "bad_input": ["photos"]}``.
+``behaviour.json`` in the upload, for example ``{"seconds": {"mesh": 5}, "fails": ["mesh"], "bad_input": ["photos"]}``;
+see ``_behave`` for the rest.
 """
 
 import json
@@ -86,11 +87,14 @@ def _fake_report(record: Any, products: dict[str, Path], out: Path, options: Any
 def _behave(stage: str, inputs: list[Path], out: Path, monitor: Monitor) -> Figures:
     given = next((folder / BEHAVIOUR for folder in inputs if (folder / BEHAVIOUR).exists()), None)
     behaviour = json.loads(given.read_text()) if given else {}
+    again = any(line["stage"] == stage for line in journal(Path(os.environ.get(JOURNAL, os.devnull))))
     _write_down(stage, "began")
     if stage in behaviour.get("bad_input", ()):
         raise BadInput("These photos show nothing", "Take others", ["a.jpg"])
     if stage in behaviour.get("fails", ()):
         raise RuntimeError(f"{stage} is broken")
+    if stage in behaviour.get("fails_once", ()) and not again:
+        raise RuntimeError(f"{stage} is broken for now")
     child = subprocess.Popen(["sleep", "600"]) if stage in behaviour.get("children", ()) else None
     try:
         ends = time.monotonic() + behaviour.get("seconds", {}).get(stage, 0)

@@ -20,6 +20,7 @@ DEPLOYMENT = PROJECT / "deployment"
 def variables(monkeypatch):
     for name in DEPLOYMENT_NAMES:
         monkeypatch.setenv(name, "5432" if name.endswith("PORT") else "somewhere")
+    monkeypatch.setenv("E2E3D_LOGS_BUCKET", "logs")
     monkeypatch.setenv("E2E3D_S3_ENDPOINT", "http://127.0.0.1:9000")
 
 
@@ -63,7 +64,7 @@ def test_every_variable_of_the_files_is_documented():
         for value in _values(yaml.safe_load((DEPLOYMENT / name).read_text()))
         if isinstance(value, dict) and set(value) == {"env"}
     }
-    assert read == DEPLOYMENT_NAMES | {"E2E3D_S3_ENDPOINT"}
+    assert read == DEPLOYMENT_NAMES | {"E2E3D_S3_ENDPOINT", "E2E3D_LOGS_BUCKET"}
     readme = (DEPLOYMENT / "README.md").read_text()
     assert [name for name in sorted(read) if name not in readme] == []
 
