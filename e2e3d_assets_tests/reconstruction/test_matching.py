@@ -64,7 +64,7 @@ def test_photos_of_different_places(tmp_path: Path):
     prepare_photos(tmp_path / "upload", tmp_path / "photos", PhotosOptions(), Monitor())
     options = FeaturesOptions(max_features=1000)
     extract_features(tmp_path / "photos", tmp_path / "features", options, Monitor())
-    with pytest.raises(BadInput, match="different places.*share [0-9]+ where 15 are needed") as caught:
+    with pytest.raises(BadInput, match=r"different places.*share [0-9]+ where 15 are needed") as caught:
         match_features(tmp_path / "photos", tmp_path / "features", tmp_path / "matches", MatchesOptions(), Monitor())
     assert caught.value.files == ("a b.jpg", "b.jpg", "c.jpg", "d.jpg")
     assert not (tmp_path / "matches" / "matches.json").exists()

@@ -53,7 +53,7 @@ def test_ring_at_one_height_keeps_it():
 
 def test_few_noisy_photos_keep_it():
     """Converging views of few points with large noise: the covariance must say no, not the count of photos."""
-    narrow = [pose for pose in ring(60, radius=9.0)[:8]]
+    narrow = ring(60, radius=9.0)[:8]
     model = centre_principal_point(build_model(narrow, noise_px=2.0, points=60))
     decision = decide(model, 1)
     assert not decision.refine

@@ -1,0 +1,137 @@
+"""The sparse stages against plain pycolmap with its defaults, on the same photos in the same run.
+
+``python -m e2e3d_assets_tests.benchmarks.bench_sparse [--quality medium] [--data DIR] [SET ...]``. Without ``--data``
+the sample photos are used. DIR holds one folder a set: ``images/`` and, where the truth is known, ``gt/poses.json``
+(``{photo: {"R": world to camera, "t": ...}}``). Plain pycolmap extracts SIFT, matches every pair and maps, with one
+shared camera; position errors are in the unit of the truth, after a robust similarity.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pycolmap
+
+from e2e3d_assets.presets import Quality, options_for
+from e2e3d_assets.reconstruction.features import extract_features
+from e2e3d_assets.reconstruction.mapping import build_sparse_model
+from e2e3d_assets.reconstruction.matching import match_features
+from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.photos import prepare_photos
+
+_SAMPLE = Path(__file__).parents[1] / "data" / "banana"
+_HEADER = ("set", "program", "photos", "px", "pos", "rot °", "intake", "extract", "match", "map", "wall s", "CPU s")
+
+
+@dataclass
+class Result:
+    """One program on one set: its model, and the CPU seconds of each step."""
+
+    model: pycolmap.Reconstruction | None
+    cpu: dict[str, float]
+    wall: float
+
+
+def main() -> None:
+    """Run both programs on each set, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sets", nargs="*")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--quality", choices=get_args(Quality), default="medium")
+    arguments = parser.parse_args()
+    folders = [_SAMPLE] if arguments.data is None else sorted(p for p in arguments.data.iterdir() if p.is_dir())
+    print("".join(f"{title:>10}" for title in _HEADER))
+    for folder in folders:
+        if arguments.sets and folder.name not in arguments.sets:
+            continue
+        for program, run in (("pycolmap", _plain), ("e2e3d", _ours)):
+            with tempfile.TemporaryDirectory() as scratch:
+                _print_row(folder, program, run(folder / "images", Path(scratch), arguments.quality))
+
+
+def _ours(images: Path, scratch: Path, quality: Quality) -> Result:
+    options, monitor = options_for(quality), Monitor()
+    photos, features, matches, sparse = (scratch / name for name in ("photos", "features", "matches", "sparse"))
+    for folder in (photos, features, matches, sparse):
+        folder.mkdir()
+    steps: dict[str, Callable[[], object]] = {
+        "intake": lambda: prepare_photos(images, photos, options.photos, monitor),
+        "extract": lambda: extract_features(photos, features, options.features, monitor),
+        "match": lambda: match_features(photos, features, matches, options.matches, monitor),
+        "map": lambda: build_sparse_model(photos, matches, sparse, options.sparse_model, monitor),
+    }
+    cpu, wall = _timed(steps)
+    return Result(pycolmap.Reconstruction(sparse / "sparse" / "0"), cpu, wall)
+
+
+def _plain(images: Path, scratch: Path, quality: Quality) -> Result:
+    database = scratch / "database.db"
+    models: list[pycolmap.Reconstruction] = []
+    camera = pycolmap.CameraMode.SINGLE
+    steps: dict[str, Callable[[], object]] = {
+        "extract": lambda: pycolmap.extract_features(database, images, camera_mode=camera, device=pycolmap.Device.cpu),
+        "match": lambda: pycolmap.match_exhaustive(database, device=pycolmap.Device.cpu),
+        "map": lambda: models.extend(pycolmap.incremental_mapping(database, images, scratch).values()),
+    }
+    cpu, wall = _timed(steps)
+    return Result(max(models, key=lambda model: model.num_reg_images(), default=None), cpu, wall)
+
+
+def _timed(steps: dict[str, Callable[[], object]]) -> tuple[dict[str, float], float]:
+    cpu: dict[str, float] = {}
+    started = time.perf_counter()
+    for name, step in steps.items():
+        before = time.process_time()
+        step()
+        cpu[name] = time.process_time() - before
+    return cpu, time.perf_counter() - started
+
+
+def _print_row(folder: Path, program: str, result: Result) -> None:
+    given = sum(path.is_file() for path in (folder / "images").iterdir())
+    truth = folder / "gt" / "poses.json"
+    position, rotation, pixels, registered = "-", "-", "-", 0
+    if result.model is not None:
+        registered = result.model.num_reg_images()
+        pixels = f"{result.model.compute_mean_reprojection_error():.3f}"
+        if truth.is_file() and (poses := json.loads(truth.read_text())):
+            errors = pose_errors(result.model, poses)
+            position, rotation = f"{errors[0]:.3g}", f"{errors[1]:.3f}"
+    cpu = "".join(f"{result.cpu.get(step, 0.0):10.1f}" for step in ("intake", "extract", "match", "map"))
+    names = f"{folder.name[-9:]:>10}{program:>10}{f'{registered}/{given}':>10}{pixels:>10}{position:>10}{rotation:>10}"
+    print(f"{names}{cpu}{result.wall:10.1f}{sum(result.cpu.values()):10.1f}", flush=True)
+
+
+def pose_errors(model: pycolmap.Reconstruction, truth: dict[str, dict]) -> tuple[float, float]:
+    """Median position error in the truth's unit and median rotation error in degrees, after a robust similarity."""
+    poses = {Path(name).stem: (np.array(pose["R"]), np.array(pose["t"]).ravel()) for name, pose in truth.items()}
+    images = [model.image(i) for i in model.reg_image_ids() if Path(model.image(i).name).stem in poses]
+    centres = np.array([image.projection_center() for image in images])
+    true = [poses[Path(image.name).stem] for image in images]
+    true_centres = np.array([-rotation.T @ t for rotation, t in true])
+    options = pycolmap.RANSACOptions()
+    options.max_error = 0.02 * float(np.ptp(true_centres, axis=0).max())
+    options.random_seed = 0
+    found = pycolmap.estimate_sim3d_robust(centres, true_centres, options)
+    similarity = found["tgt_from_src"]
+    position = np.linalg.norm(np.array([similarity * centre for centre in centres]) - true_centres, axis=1)
+    world = similarity.rotation.matrix()
+    differences = [i.cam_from_world().rotation.matrix() @ world.T @ r.T for i, (r, _) in zip(images, true, strict=True)]
+    return float(np.median(position)), float(np.median([_angle_deg(difference) for difference in differences]))
+
+
+def _angle_deg(difference: np.ndarray) -> float:
+    """Less the quarter turn by which an upright photo differs from its pixels as the sensor gave them."""
+    turns = [np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))]
+    cosine = max((np.trace(difference @ turn) - 1) / 2 for turn in turns)
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
+if __name__ == "__main__":
+    main()
