@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import obstore
@@ -44,7 +44,7 @@ class BucketObjects:
         create_bucket(self.url, self._options)
 
     def put_files(
-        self, files: Sequence[tuple[Path, str]], *, may_share: bool = False, on_put: Callable[[], object] = nothing
+        self, files: Sequence[tuple[Path, str]], *, may_share: bool = False, on_bytes: Callable[[int], object] = nothing
     ) -> None:
         """Upload, big files in parts, the biggest first."""
         big = sum(source.stat().st_size > PART_BYTES for source, _ in files)
@@ -52,9 +52,11 @@ class BucketObjects:
 
         def put(file: tuple[Path, str]) -> None:
             source, key = file
-            with self._plain_errors("write", key):
-                obstore.put(self._store, check_path(key), source, chunk_size=PART_BYTES, max_concurrency=parts)
-            on_put()
+            with self._plain_errors("write", key), source.open("rb") as opened:
+                told = _ToldFile(opened, on_bytes)
+                obstore.put(
+                    self._store, check_path(key), cast("IO[bytes]", told), chunk_size=PART_BYTES, max_concurrency=parts
+                )
 
         in_parallel(put, sorted(files, key=lambda file: -file[0].stat().st_size), _THREADS)
 
@@ -134,6 +136,19 @@ class BucketObjects:
             if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
                 raise FileNotFoundError(key) from error
             raise StoreUnavailable(f"Cannot {doing} {where}: {_reason(error)}.") from error
+
+
+class _ToldFile:
+    """A file that tells how much of it was read; obstore reads a part at a time and asks for nothing else."""
+
+    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], object]) -> None:
+        self._file, self._on_bytes = file, on_bytes
+        self.seek = file.seek
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._on_bytes(len(data))
+        return data
 
 
 def _reason(error: Exception) -> str:

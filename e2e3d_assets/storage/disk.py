@@ -36,7 +36,7 @@ class DiskObjects:
             self._root.mkdir(parents=True, exist_ok=True)
 
     def put_files(
-        self, files: Sequence[tuple[Path, str]], *, may_share: bool = False, on_put: Callable[[], object] = nothing
+        self, files: Sequence[tuple[Path, str]], *, may_share: bool = False, on_bytes: Callable[[int], object] = nothing
     ) -> None:
         """Link each file into place if it may be shared and the file system allows, else copy it; flush all.
 
@@ -49,7 +49,7 @@ class DiskObjects:
                 if not (may_share and _link(source, target)):
                     _copy(source, target)
                 _flush(target)
-            on_put()
+            on_bytes(target.stat().st_size)
 
         for folder in sorted({self._path(key).parent for _, key in files}):
             with plain_disk_errors("create", folder):

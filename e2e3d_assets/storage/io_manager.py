@@ -4,6 +4,7 @@ An asset's output is committed under (partition, last part of the asset key); an
 whose files are fetched when they are asked for.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,10 @@ import dagster as dg
 from .artifacts import Artifact, FileSource
 from .errors import StoreError
 from .manifest import FileEntry
+from .parallel import ByteListener
 from .store import ArtifactStore
+
+_SECONDS_BETWEEN_MESSAGES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,9 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         if not isinstance(obj, Artifact):
             raise dg.Failure(f"{context.asset_key.to_user_string()} gave no Artifact.", allow_retries=False)
         try:
-            committed = self._store.write(obj, context.asset_partition_key, _name(context), context.run_id)
+            committed = self._store.write(
+                obj, context.asset_partition_key, _name(context), context.run_id, _log_now_and_then(context.log)
+            )
         except StoreError as error:
             raise _failure(error) from error
         context.add_output_metadata(_metadata(committed))
@@ -82,6 +88,19 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
 def _name(context: dg.OutputContext | dg.InputContext) -> str:
     return context.asset_key.path[-1]
+
+
+def _log_now_and_then(log: dg.DagsterLogManager) -> ByteListener:
+    """Tells the run's log of a transfer that takes long."""
+    last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > _SECONDS_BETWEEN_MESSAGES:
+            last = time.monotonic()
+            log.info(f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB stored")
+
+    return tell
 
 
 def _failure(error: StoreError) -> Exception:

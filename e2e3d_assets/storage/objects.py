@@ -60,7 +60,7 @@ class BucketOptions(BaseModel):
     )
 
 
-def nothing() -> None:
+def nothing(amount: int) -> None:
     """Listens to progress and does nothing."""
 
 
@@ -74,14 +74,14 @@ class Objects(Protocol):
         ...
 
     def put_files(
-        self, files: Sequence[tuple[Path, str]], *, may_share: bool = False, on_put: Callable[[], object] = nothing
+        self, files: Sequence[tuple[Path, str]], *, may_share: bool = False, on_bytes: Callable[[int], object] = nothing
     ) -> None:
         """Store local files, each under its key; on return they survive a power cut. Not atomic as a whole.
 
         Args:
             files: (file, key) pairs.
             may_share: nobody will change the files from now on, so that a store on the same disk need not copy them.
-            on_put: called after each file, from whichever thread works.
+            on_bytes: called with the number of bytes that were taken since the last call, from whichever thread works.
         """
         ...
 

@@ -1,11 +1,31 @@
-"""Doing many small waits at once. Nothing here knows what is done."""
+"""Doing many small waits at once, and telling how far they are. Nothing here knows what is done."""
 
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+ByteListener = Callable[[int, int], object]
+"""Called with (bytes done, bytes in all), one call at a time, from whichever thread works."""
+
+
+class Tally:
+    """Adds up what several threads have done."""
+
+    def __init__(self, total: int, listener: ByteListener | None) -> None:
+        self._done, self._total = 0, total
+        self._listener = listener
+        self._lock = threading.Lock()
+
+    def add(self, amount: int) -> None:
+        """Tell that so much more is done."""
+        with self._lock:
+            self._done += amount
+            if self._listener:
+                self._listener(self._done, self._total)
 
 
 def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:

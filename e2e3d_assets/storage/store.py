@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from .artifacts import Artifact, FileSource
+from .cache import Cache
 from .errors import CorruptArtifact, StoreError
 from .hashing import checked_files
 from .manifest import Manifest, Pointer
 from .names import MANIFEST, POINTER, check_component
 from .objects import BucketOptions, open_objects
-from .sources import Cache, Cached, InPlace
+from .parallel import ByteListener, Tally
+from .sources import Cached, InPlace
 
 _ATTEMPTS_TO_FOLLOW = 3
 _REVISION_TIME = "%Y%m%dT%H%M%S%fZ"
@@ -42,11 +44,20 @@ class ArtifactStore:
         """Create the folder or bucket if it does not exist."""
         self.objects.prepare()
 
-    def write(self, artifact: Artifact, image_set: str, asset: str, run_id: str) -> Artifact:
+    def write(
+        self, artifact: Artifact, image_set: str, asset: str, run_id: str, on_bytes: ByteListener | None = None
+    ) -> Artifact:
         """Commit a product as the latest revision of an asset; give it as committed (the same object if it was new).
 
         Files first, the manifest next, the pointer last: until then readers see the previous revision. A product that
         this store already holds under the same image set and asset is not written again.
+
+        Args:
+            artifact: the product.
+            image_set: of which set.
+            asset: of which asset.
+            run_id: who made it.
+            on_bytes: told how much is stored.
 
         Raises:
             Refused: a name is not one path segment.
@@ -67,7 +78,7 @@ class ArtifactStore:
             files=artifact.files,
         )
         try:
-            self._write_revision(artifact, manifest)
+            self._write_revision(artifact, manifest, Tally(manifest.size, on_bytes))
         except BaseException:
             self._discard(manifest)
             raise
@@ -132,10 +143,12 @@ class ArtifactStore:
         for last_part in (POINTER, MANIFEST, ""):
             self.objects.delete([key for key in keys if key.rpartition("/")[2] == last_part or not last_part])
 
-    def _write_revision(self, artifact: Artifact, manifest: Manifest) -> None:
+    def _write_revision(self, artifact: Artifact, manifest: Manifest, tally: Tally) -> None:
         root = artifact.path()
         prefix = _prefix(manifest)
-        self.objects.put_files([(root / file.path, f"{prefix}/{file.path}") for file in manifest.files], may_share=True)
+        self.objects.put_files(
+            [(root / file.path, f"{prefix}/{file.path}") for file in manifest.files], may_share=True, on_bytes=tally.add
+        )
         self.objects.put_bytes(f"{prefix}/{MANIFEST}", manifest.to_bytes())
         self._keep_at_hand(root, manifest)
 

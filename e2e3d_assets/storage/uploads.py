@@ -6,12 +6,11 @@ what the files mean, when a set counts as complete, what an image set may be cal
 
 import contextlib
 import hashlib
-import itertools
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from .errors import Refused, StoreUnavailable, plain_disk_errors
 from .names import check_component, check_path
 from .objects import BucketOptions, Download, ObjectInfo, Objects, open_objects
+from .parallel import ByteListener, Tally
 from .scratch import require_space
 
 COMPLETE = "_COMPLETE"
@@ -147,7 +147,7 @@ class UploadStore:
         in_place = self.objects.local_path(upload.image_set)
         return in_place if in_place and upload.files else self._copy(upload)
 
-    def replace(self, image_set: str, source: Path, on_progress: Callable[[int, int], None] | None = None) -> Upload:
+    def replace(self, image_set: str, source: Path, on_bytes: ByteListener | None = None) -> Upload:
         """Make an image set hold exactly a local folder's files, or one file; the marker is written last.
 
         Modification times are kept on disk, so that the same folder put twice is the same upload.
@@ -155,7 +155,7 @@ class UploadStore:
         Args:
             image_set: where to.
             source: a folder, taken with all below it but hidden files, or a file.
-            on_progress: called with (files put, files in all), from whichever thread works.
+            on_bytes: told how much is stored.
 
         Raises:
             Refused: a link to a folder, or a name that a store cannot keep.
@@ -163,8 +163,8 @@ class UploadStore:
         check_component(image_set)
         files = [(path, f"{image_set}/{name}") for path, name in _local_files(source)]
         self.objects.delete([f"{image_set}/{COMPLETE}"])
-        put = itertools.count(1)
-        self.objects.put_files(files, on_put=lambda: on_progress and on_progress(next(put), len(files)))
+        tally = Tally(sum(path.stat().st_size for path, _ in files), on_bytes)
+        self.objects.put_files(files, on_bytes=tally.add)
         kept = {key for _, key in files}
         self.objects.delete([info.key for info in self.objects.walk(image_set) if info.key not in kept])
         self.objects.put_bytes(f"{image_set}/{COMPLETE}", b"")

@@ -75,6 +75,14 @@ class StoreContract:
         assert (read.manifest.image_set, read.manifest.asset, read.manifest.run_id) == ("temple", "photos", "run-1")
         assert read.size == sum(map(len, PRODUCT.values()))
 
+    def test_progress_is_told(self, store, new):
+        """Prevents an operator from taking the upload of a big product for a stage that hangs."""
+        told = []
+        store.write(new(), "temple", "photos", "run", lambda done, total: told.append((done, total)))
+        size = sum(map(len, PRODUCT.values()))
+        assert told == sorted(told)
+        assert told[-1] == (size, size)
+
     def test_part_of_a_product_is_read_alone(self, open_store, new):
         """Prevents a report that needs one picture from fetching ten gigabytes: the rest is not even looked at."""
         written = open_store().write(new(), "temple", "photos", "run-1")

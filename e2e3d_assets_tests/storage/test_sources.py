@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from e2e3d_assets.storage.artifacts import Artifact
+from e2e3d_assets.storage.cache import Cache
 from e2e3d_assets.storage.errors import CorruptArtifact, NoSpace
 from e2e3d_assets.storage.manifest import FileEntry
-from e2e3d_assets.storage.sources import Cache, Cached
+from e2e3d_assets.storage.sources import Cached
 from e2e3d_assets.storage.store import ArtifactStore
 
 from .store_contract import PRODUCT, contents, make
@@ -119,6 +120,16 @@ def test_trimming_removes_the_longest_unused(tmp_path, cache):
     assert contents(roots[1]) == {"own": b"\x01" * 1000, "shared": b"s" * 1000}
     assert Cache(cache).trim(keep_bytes=2500, unused_seconds=0) == 1000
     assert [root.exists() for root in roots] == [False, False, True]
+
+
+def test_trimming_removes_uploads_too(cache):
+    """Prevents the photos of finished runs from filling the disk of every worker."""
+    for name, age in {"old": 2000, "new": 0}.items():
+        (cache / "uploads" / name).mkdir(parents=True)
+        (cache / "uploads" / name / "a.jpg").write_bytes(b"1" * 500)
+        os.utime(cache / "uploads" / name, (time.time() - age,) * 2)
+    assert Cache(cache).trim(keep_bytes=0, unused_seconds=1000) == 500
+    assert [path.name for path in (cache / "uploads").iterdir()] == ["new"]
 
 
 def test_trimming_nothing(cache):
