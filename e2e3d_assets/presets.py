@@ -62,6 +62,7 @@ TABLE: dict[tuple[str, str], tuple[Any, Any, Any]] = {
     ("depth_maps", "geometric_sweeps"): (0, 1, 2),
     ("mesh", "max_faces"): (100_000, 300_000, 1_000_000),
     ("textured_mesh", "max_texture_size"): (4096, 8192, 16384),
+    ("model_files", "levels"): ((25_000,), (100_000, 25_000), (100_000, 25_000)),
     ("viewer", "max_points"): (150_000, 300_000, 600_000),
     ("report", "compared_photos"): (12, 24, 48),
     ("report", "film_frames"): (24, 36, 72),

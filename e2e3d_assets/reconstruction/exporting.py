@@ -11,12 +11,14 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from .levels_of_detail import level_of_detail
 from .lidar import write_laz
 from .monitor import Figures, Monitor
 from .options import ModelFilesOptions
@@ -26,6 +28,8 @@ from .usdz import write_usdz
 from .wavefront import write_obj
 
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
+_WORTHWHILE = 1.25  # times a level's triangles that the full model must have
+_LEVEL_TEXTURES = ((50_000, 2048), (1 << 31, 4096))  # (up to so many triangles, texels a side)
 _COMPRESSED = frozenset((".glb", ".jpg", ".png", ".laz", ".usdz"))
 
 
@@ -38,7 +42,7 @@ def export_model_files(
     monitor: Monitor,
 ) -> Figures:
     """Write ``model.glb``, ``model.obj`` with its materials, ``mesh.ply``, ``dense_cloud.ply`` and ``sparse/``; by the
-    options also ``dense_cloud.laz``, ``model.usdz`` and ``model.zip``.
+    options also ``dense_cloud.laz``, ``model.usdz``, ``model_<thousands of faces>k.glb`` and ``model.zip``.
 
     Args:
         textured_mesh: product with ``model.glb``.
@@ -63,6 +67,9 @@ def export_model_files(
         writers["dense_cloud.laz"] = lambda path: write_laz(cloud, path, georeference, monitor)
     if options.usdz:
         writers["model.usdz"] = lambda path: write_usdz(path, mesh, [out / name for name in textures])
+    for faces in options.levels:
+        if len(mesh.faces) > _WORTHWHILE * faces:
+            writers[f"model_{faces // 1000}k.glb"] = partial(_write_level, mesh, faces, monitor)
     if options.archive:
         writers["model.zip"] = lambda path: _write_archive(out, path, monitor)
     for number, (name, write) in enumerate(writers.items()):
@@ -120,6 +127,11 @@ def _vertex_colors(mesh: TexturedMesh) -> NDArray[np.uint8]:
         columns, rows = np.clip((mesh.uv[chosen].reshape(-1, 2) * size).astype(np.int32), 0, size - 1).T
         colors[mesh.faces[chosen].reshape(-1)] = picture[rows, columns]
     return colors
+
+
+def _write_level(mesh: TexturedMesh, faces: int, monitor: Monitor, path: Path) -> None:
+    texture_size = next(size for most, size in _LEVEL_TEXTURES if faces <= most)
+    level_of_detail(mesh, faces, texture_size, monitor).save_glb(path)
 
 
 def _write_archive(out: Path, path: Path, monitor: Monitor) -> None:

@@ -3,7 +3,7 @@
 What low and high change is in :mod:`e2e3d_assets.presets`. An unknown or impossible value is refused by its name.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -113,6 +113,9 @@ class ModelFilesOptions(StageOptions):
 
     laz: bool = Field(default=True, description="The dense cloud as LAZ, in UTM coordinates where GPS is known.")
     usdz: bool = Field(default=True, description="The model as USDZ, which Apple's devices show by themselves.")
+    levels: tuple[Annotated[int, Field(ge=1000)], ...] = Field(
+        default=(100_000, 25_000), description="Triangles of simplified models for phones and web pages; () for none."
+    )
     archive: bool = Field(default=False, description="All files in one zip as well.")
 
 

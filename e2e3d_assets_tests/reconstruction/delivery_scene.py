@@ -73,7 +73,7 @@ def make_scene(root: Path) -> DeliveryScene:
     (scene["sparse_model"] / "sparse" / "0").mkdir(parents=True)
     model.write_binary(scene["sparse_model"] / "sparse" / "0")
     _sparse_document(model).save(scene["sparse_model"])
-    mesh = _textured_box()
+    mesh = textured_box()
     mesh.save_glb(scene["textured_mesh"] / "model.glb")
     page_image(0).save(scene["textured_mesh"] / "preview.jpg")
     _write_photos(scene["photos"], mesh)
@@ -203,9 +203,11 @@ def _write_photos(directory: Path, mesh: TexturedMesh) -> None:
     PhotoSet(source="photos", photos=records).save(directory)
 
 
-def _textured_box() -> TexturedMesh:
+def textured_box(subdivisions: int = 2) -> TexturedMesh:
     """Upper and lower half of the box's triangles take their colour from different pages."""
-    box = trimesh.creation.box(BOX).subdivide().subdivide()
+    box = trimesh.creation.box(BOX)
+    for _ in range(subdivisions):
+        box = box.subdivide()
     corners = box.vertices[box.faces].reshape(-1, 3)
     normals = np.repeat(np.abs(box.face_normals), 3, axis=0)
     axis = np.argmax(normals, axis=1)

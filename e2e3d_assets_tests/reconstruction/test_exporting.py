@@ -18,7 +18,7 @@ from e2e3d_assets.reconstruction.monitor import Figures, Monitor
 from e2e3d_assets.reconstruction.options import ModelFilesOptions
 from e2e3d_assets.reconstruction.textured_mesh import load_glb
 
-from .delivery_scene import BOX, OFFSET, Y_UP, DeliveryScene, make_scene, page_image
+from .delivery_scene import BOX, OFFSET, Y_UP, DeliveryScene, make_scene, page_image, textured_box
 
 LOW, HIGH = OFFSET - BOX / 2, OFFSET + BOX / 2
 
@@ -177,6 +177,20 @@ def test_formats_can_be_left_out(scene: DeliveryScene, tmp_path: Path):
     """They cost time and space that not everybody wants to spend."""
     export(scene, tmp_path, options=ModelFilesOptions(laz=False, usdz=False))
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".laz", ".usdz", ".zip")]
+
+
+def test_levels_are_written_for_larger_models_only(tmp_path: Path):
+    """A "simplified" model as large as the full one is a waste; one that cannot be opened is worse."""
+    scene = make_scene(tmp_path / "scene")
+    textured_box(subdivisions=4).save_glb(scene["textured_mesh"] / "model.glb")
+    out = tmp_path / "out"
+    out.mkdir()
+    export(scene, out, options=ModelFilesOptions(levels=(2000, 3000), laz=False, usdz=False))
+    assert [path.name for path in out.glob("model_*.glb")] == ["model_2k.glb"]
+    level = trimesh.load_scene(out / "model_2k.glb", process=False)
+    (mesh,) = level.geometry.values()
+    assert len(mesh.faces) <= 2000
+    assert mesh.visual.material.baseColorTexture.size == (2048, 2048)
 
 
 def test_figures_count_every_file(exported: Path, scene: DeliveryScene, tmp_path: Path):
