@@ -45,13 +45,14 @@ def _unwrapped(vertices: NDArray[np.float64], faces: NDArray[np.int32], size: in
         o3d.core.Tensor.from_numpy((vertices - vertices.mean(axis=0)).astype(np.float32)),
         o3d.core.Tensor.from_numpy(faces.astype(np.int64)),
     )
-    mesh.compute_uvatlas(
-        size=size,
-        gutter=_GUTTER,
-        max_stretch=_MOST_STRETCH,
-        parallel_partitions=-(-len(faces) // _PARTITION_FACES),
-        nthreads=thread_count(),
-    )
+    with o3d.utility.VerbosityContextManager(o3d.utility.VerbosityLevel.Warning):
+        mesh.compute_uvatlas(
+            size=size,
+            gutter=_GUTTER,
+            max_stretch=_MOST_STRETCH,
+            parallel_partitions=-(-len(faces) // _PARTITION_FACES),
+            nthreads=thread_count(),
+        )
     return mesh.triangle.texture_uvs.numpy().astype(np.float32)
 
 

@@ -190,7 +190,7 @@ def test_levels_are_written_for_larger_models_only(tmp_path: Path):
     level = trimesh.load_scene(out / "model_2k.glb", process=False)
     (mesh,) = level.geometry.values()
     assert len(mesh.faces) <= 2000
-    assert mesh.visual.material.baseColorTexture.size == (2048, 2048)
+    assert mesh.visual.material.baseColorTexture.size == (1024, 1024)
 
 
 def test_figures_count_every_file(exported: Path, scene: DeliveryScene, tmp_path: Path):
