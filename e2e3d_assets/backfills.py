@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import dagster as dg
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from .definitions import build_defs
 from .partitions import image_sets
@@ -158,7 +160,7 @@ class RunQueued:
             "mode": "default",
             "executionMetadata": {"tags": [{"key": PARTITION_TAG, "value": image_set}]},
         }
-        answer = requests.post(
+        answer = _persistent().post(
             f"{self.ui_url.rstrip('/')}/graphql",
             json={"query": _LAUNCH, "variables": {"executionParams": parameters}},
             timeout=60,
@@ -173,6 +175,14 @@ class RunQueued:
 def summary(outcomes: Sequence[Outcome]) -> str:
     """``7 of 9 image sets are ready.``"""
     return f"{sum(outcome.success for outcome in outcomes)} of {len(outcomes)} image sets are ready."
+
+
+def _persistent() -> requests.Session:
+    """After a restart of its database, the UI answers 500 until it has dropped its old connections."""
+    retries = Retry(total=5, backoff_factor=1, status_forcelist=[500, 502, 503], allowed_methods=None)
+    session = requests.Session()
+    session.mount("http", HTTPAdapter(max_retries=retries))
+    return session
 
 
 def _reason(instance: dg.DagsterInstance, run_id: str) -> str:

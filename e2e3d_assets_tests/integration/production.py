@@ -159,7 +159,11 @@ class Production:
 
     def ask(self, query: str, **variables: Any) -> Any:
         """Data of a GraphQL answer."""
-        answer = requests.post(f"{self.ui}/graphql", json={"query": query, "variables": variables}, timeout=60)
+        for _ in range(5):  # after a restart of the database, old connections fail once each
+            answer = requests.post(f"{self.ui}/graphql", json={"query": query, "variables": variables}, timeout=60)
+            if answer.ok:
+                break
+            time.sleep(0.5)
         if answer.status_code != requests.codes.ok:
             raise requests.HTTPError(answer.text[:2000], response=answer)
         return answer.json()["data"]

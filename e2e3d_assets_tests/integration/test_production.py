@@ -61,8 +61,12 @@ def production(running: Production):
 
 def ends(production: Production, image_set: str, *statuses: str, seconds: float = 90) -> None:
     """Wait until the runs of a set have these statuses, the oldest first."""
-    until(lambda: production.statuses(image_set) == list(statuses), seconds, f"{image_set} has {statuses}, it has "
-          f"{production.statuses(image_set)}")  # fmt: skip
+    try:
+        until(
+            lambda: production.statuses(image_set) == list(statuses), seconds, f"the runs of {image_set} are {statuses}"
+        )
+    except AssertionError as error:
+        raise AssertionError(f"{error} They are {production.statuses(image_set)}.") from None
 
 
 def test_upload_becomes_a_model_and_is_told(production, receiver):
