@@ -17,8 +17,7 @@ from .sparse_document import Georeference
 from .stereo.ply import read_points
 
 _CHUNK = 1_000_000
-_STEPS_ACROSS = 1e8  # positions are whole steps; so many of them across the cloud lose nothing of float32
-_METRIC_STEP = 1e-4
+_STEPS_ACROSS = 1e6  # at least; positions are whole steps, and finer ones would only store noise
 
 
 def write_laz(dense_cloud: Path, path: Path, georeference: Georeference | None, monitor: Monitor) -> None:
@@ -33,15 +32,12 @@ def write_laz(dense_cloud: Path, path: Path, georeference: Georeference | None, 
     points = read_points(dense_cloud)
     header = laspy.LasHeader(point_format=7, version="1.4")
     header.generating_software = "E2E3D"
-    first = np.array([[float(points[axis].min()) for axis in "xyz"], [float(points[axis].max()) for axis in "xyz"]])
-    if georeference is None:
-        header.scales = np.full(
-            3, 10 ** np.ceil(np.log10(max(float(np.ptp(first, axis=0).max()), 1e-9) / _STEPS_ACROSS))
-        )
-        header.offsets = np.floor(first[0])
-    else:
-        header.scales = np.full(3, _METRIC_STEP)
-        header.offsets = np.floor(to_utm(first[:1], georeference)[0])
+    corners = np.array([[points[axis].min() for axis in "xyz"], [points[axis].max() for axis in "xyz"]], np.float64)
+    extent = max(float(np.ptp(corners, axis=0).max()), 1e-9)
+    header.scales = np.full(3, 10.0 ** np.floor(np.log10(extent / _STEPS_ACROSS)))
+    header.offsets = np.floor(corners[0])
+    if georeference is not None:
+        header.offsets = np.floor(to_utm(corners[:1], georeference)[0])
         header.add_crs(utm(georeference))
     with laspy.open(path, "w", header=header, laz_backend=laspy.LazBackend.LazrsParallel) as file:
         for start in range(0, len(points), _CHUNK):
