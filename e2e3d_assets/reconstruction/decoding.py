@@ -16,6 +16,7 @@ SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".hif", ".avif")
 )
 JPEG_QUALITY = 95
+_MAX_SIDE = 65_500  # of a JPEG
 _KEPT_TAGS = (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.DateTime)
 _KEPT_EXIF_TAGS = (
     ExifTags.Base.FocalLength,
@@ -57,6 +58,9 @@ def open_photo(path: Path, min_size: int, max_pixels: int) -> Image.Image:
     if width * height > max_pixels:
         photo.close()
         raise UnusablePhoto(f"{width} x {height} pixels are more than the allowed {max_pixels / 1e6:.0f} megapixels")
+    if max(width, height) > _MAX_SIDE:
+        photo.close()
+        raise UnusablePhoto(f"{width} x {height} pixels: no side may be longer than {_MAX_SIDE}")
     if min(width, height) < min_size:
         photo.close()
         raise UnusablePhoto(f"{width} x {height} pixels are too few: the shorter side must have {min_size}")
@@ -78,7 +82,9 @@ def to_upright_srgb(photo: Image.Image) -> Image.Image:
     try:
         photo.load()
         upright = ImageOps.exif_transpose(photo)
-        return _to_srgb(upright, photo.info.get("icc_profile"))
+        pixels = _to_srgb(upright, photo.info.get("icc_profile"))
+        pixels.info.clear()  # saving would carry over comments and XMP, which may be broken or contradict the pixels
+        return pixels
     except UnusablePhoto:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and their own

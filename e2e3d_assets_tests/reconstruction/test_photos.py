@@ -1,7 +1,9 @@
 """Stage photos on whole uploads: what is accepted, under which name, and what is refused with which words."""
 
+import functools
 import io
 import struct
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -9,7 +11,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -284,3 +286,45 @@ def test_cancelling_stops_between_photos(upload: Path, out: Path):
     with pytest.raises(Cancelled):
         prepare_photos(upload, out, PhotosOptions(), Monitor(listen, cancelled))
     assert seen == [1]
+
+
+_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "heic": "HEIF", "avif": "AVIF"}
+
+
+@functools.cache
+def _encoded(suffix: str) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8769)[0xA405] = 28
+    data = io.BytesIO()
+    textured(1).save(data, _FORMATS[suffix], exif=exif)
+    return data.getvalue()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(sorted(_FORMATS)),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=20),
+    st.sampled_from([0.01, 0.1, 1.0]),
+)
+def test_any_damage_is_survived(suffix: str, damage: list[tuple[float, int]], share: float):
+    """A broken download may break in any byte, most badly in the header: never more than that photo may be lost."""
+    data = bytearray(_encoded(suffix))
+    for place, value in damage:
+        data[int(place * share * len(data))] = value
+    with tempfile.TemporaryDirectory() as folder:
+        upload, out = Path(folder, "upload"), Path(folder, "out")
+        upload.mkdir()
+        out.mkdir()
+        save_photos(upload, ["a.jpg", "b.jpg", "c.jpg"], first_seed=2)
+        (upload / f"damaged.{suffix}").write_bytes(data)
+        photos = {photo.given_name: photo for photo in prepare(upload, out).photos}
+    assert photos[f"damaged.{suffix}"].status in ("accepted", "rejected")
+    assert photos["c.jpg"].status == "accepted"
+
+
+def test_sides_that_no_jpeg_can_have(upload: Path, out: Path):
+    """A very long strip passes the pixel limit, but no JPEG can hold it."""
+    save_photos(upload, ["a.jpg", "b.jpg", "c.jpg"])
+    Image.new("L", (66_000, 300)).save(upload / "strip.png")
+    assert "no side may be longer" in reason_of(prepare(upload, out), "strip.png")
