@@ -5,6 +5,7 @@ Heavy imports wait inside the commands, so that ``--help`` is quick.
 """
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -54,10 +55,11 @@ def run(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the photos cannot give a model.
     """
     from .local_run import NoModel, Unusable, reconstruct
+    from .terminal import steady_console
 
     values = parse_overrides(quality, overrides or [])
     try:
-        written = reconstruct(photos, quality, values, output, name, fresh, out)
+        written = reconstruct(photos, quality, values, output, name, fresh, steady_console())
     except Unusable as error:
         stop(EXIT_USAGE, str(error))
     except NoModel as error:
@@ -152,6 +154,8 @@ def main() -> None:
     """Entry point of the ``e2e3d`` command."""
     from .settings import WrongSettings
 
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     try:
         app()
     except WrongSettings as error:

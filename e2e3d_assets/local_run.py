@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,7 +80,6 @@ def reconstruct(
     settings = Settings()
     Scratch(settings.scratch).sweep()
     with open_instance(settings) as instance, TerminalProgress(console, stages=len(Options.model_fields)) as progress:
-        warnings.filterwarnings("ignore", category=dg.BetaWarning)
         job = definitions.build_defs(progress=progress).resolve_job_def("reconstruct_job")
         choice = Choice(quality=quality, overrides=overrides)
         # From here to the start of the run no time may be lost: a sensor on this instance may see the upload as well.

@@ -1,6 +1,8 @@
 """Progress of a run on the terminal: a bar for the running stage, a line of figures for each finished one."""
 
 import logging
+import os
+import sys
 from types import TracebackType
 
 from rich.console import Console
@@ -12,6 +14,11 @@ from .measure import Cost
 from .reconstruction.monitor import Figures
 
 _FIGURES_SHOWN = 5
+
+
+def steady_console() -> Console:
+    """A console on a copy of standard output: Dagster puts a pipe in its place while a stage runs, to capture it."""
+    return Console(file=os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding))
 
 
 class TerminalProgress:
