@@ -131,11 +131,11 @@ def open_objects(url: str, options: BucketOptions | None = None) -> Objects:
         Refused: the URL is of no known kind.
     """
     parts = urlsplit(url)
-    if parts.scheme in ("", "file"):
+    if parts.scheme in ("", "file") and not parts.netloc:
         from .disk import DiskObjects
 
         return DiskObjects(Path(unquote(parts.path) if parts.scheme else url))
-    if parts.scheme in ("s3", "gs", "az"):
+    if parts.scheme in ("s3", "gs", "az") and parts.netloc:
         from .bucket import BucketObjects
 
         return BucketObjects(url, options or BucketOptions())
