@@ -3,6 +3,7 @@
 import dagster as dg
 
 from .assets import delivery, dense, photos, sparse, surface
+from .automation import automated, automation_sensor
 from .checks import quality
 from .jobs import reconstruct_job
 from .progress import LogProgress, ProgressSink
@@ -20,14 +21,19 @@ def build_defs(*, progress: ProgressSink | None = None) -> dg.Definitions:
     costs about two seconds.
     """
     return dg.Definitions(
-        assets=[*dg.load_assets_from_modules([photos, sparse, dense, surface, delivery]), storage_report],
+        assets=[*_stage_assets(), storage_report],
         asset_checks=dg.load_asset_checks_from_modules([quality]),
         jobs=[reconstruct_job, maintenance_job],
         schedules=[maintenance_schedule],
-        sensors=[upload_sensor, run_event_sensor],
+        sensors=[upload_sensor, run_event_sensor, automation_sensor],
         executor=dg.in_process_executor,
         resources={"artifacts": ArtifactIOManager(), "stages": Stages(progress=progress or LogProgress())},
     )
+
+
+def _stage_assets() -> list[dg.AssetsDefinition]:
+    loaded = dg.load_assets_from_modules([photos, sparse, dense, surface, delivery])
+    return [each.map_asset_specs(automated) for each in loaded if isinstance(each, dg.AssetsDefinition)]
 
 
 defs = build_defs()
