@@ -53,7 +53,7 @@ class TexturedMesh:
             chosen = self.face_page == page
             if not chosen.any():
                 continue
-            vertices, uv, faces = _split_corners(self.vertices, self.faces[chosen], self.uv[chosen])
+            vertices, uv, faces = split_corners(self.vertices, self.faces[chosen], self.uv[chosen])
             image = writer.image(_jpeg(picture))
             primitives.append(
                 {
@@ -103,7 +103,7 @@ def load_glb(path: Path) -> TexturedMesh:
     )
 
 
-def _split_corners(
+def split_corners(
     vertices: NDArray[np.float64], faces: NDArray[np.int32], uv: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]:
     """One vertex for each different pair of position and texture coordinate: (N, 3), (N, 2), (F, 3)."""

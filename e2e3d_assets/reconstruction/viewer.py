@@ -31,8 +31,7 @@ from .preview import save_preview
 from .raycasting import orbit_camera, render
 from .sparse_document import SparseDocument
 from .stereo.ply import read_points
-from .textured_mesh import TexturedMesh, load_glb
-from .textured_mesh import _split_corners as split_corners
+from .textured_mesh import TexturedMesh, load_glb, split_corners
 from .viewpoints import Focus, focus_of
 
 FILE_NAME = "viewer.html"
