@@ -5,6 +5,7 @@ the first bucket is opened.
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -50,15 +51,17 @@ class BucketObjects:
         big = sum(source.stat().st_size > PART_BYTES for source, _ in files)
         parts = _PARTS_SENT_AT_ONCE // max(1, min(big, _THREADS))
 
+        stopping = threading.Event()
+
         def put(file: tuple[Path, str]) -> None:
             source, key = file
             with self._plain_errors("write", key), source.open("rb") as opened:
-                told = _ToldFile(opened, on_bytes)
+                told = _ToldFile(opened, on_bytes, stopping)
                 obstore.put(
                     self._store, check_path(key), cast("IO[bytes]", told), chunk_size=PART_BYTES, max_concurrency=parts
                 )
 
-        in_parallel(put, sorted(files, key=lambda file: -file[0].stat().st_size), _THREADS)
+        in_parallel(put, sorted(files, key=lambda file: -file[0].stat().st_size), _THREADS, stopping)
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """One put, which is atomic on every object store."""
@@ -139,13 +142,18 @@ class BucketObjects:
 
 
 class _ToldFile:
-    """A file that tells how much of it was read; obstore reads a part at a time and asks for nothing else."""
+    """A file that tells how much of it was read, and ends its upload when asked to.
 
-    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], object]) -> None:
-        self._file, self._on_bytes = file, on_bytes
+    obstore reads it a part at a time and wants nothing else of it.
+    """
+
+    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], object], stopping: threading.Event) -> None:
+        self._file, self._on_bytes, self._stopping = file, on_bytes, stopping
         self.seek = file.seek
 
     def read(self, size: int = -1) -> bytes:
+        if self._stopping.is_set():
+            raise InterruptedError("The upload was stopped.")
         data = self._file.read(size)
         self._on_bytes(len(data))
         return data

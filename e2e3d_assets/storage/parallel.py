@@ -28,21 +28,33 @@ class Tally:
                 self._listener(self._done, self._total)
 
 
-def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
+def in_parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int, stopping: threading.Event | None = None
+) -> list[Result]:
     """``[function(item) for item in items]`` on several threads.
 
-    The first failure stops what has not begun, waits for what has, and is raised.
+    The first failure stops what has not begun, waits for what has, and is raised. An interruption of the calling thread
+    waits for nothing.
+
+    Args:
+        function: what to do.
+        items: with what.
+        threads: how many at once.
+        stopping: set when the results are not wanted any more, for functions that take long to look at.
     """
+    stopping = stopping or threading.Event()
     work = list(items)
-    if len(work) <= 1:
-        return [function(item) for item in work]
-    with ThreadPoolExecutor(min(threads, len(work)), thread_name_prefix="store") as pool:
+    pool = ThreadPoolExecutor(max(1, min(threads, len(work))), thread_name_prefix="store")
+    try:
         futures = [pool.submit(function, item) for item in work]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    for future in futures:
-        if not future.cancelled() and (error := future.exception()) is not None:
-            raise error
+        finished, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
+    except BaseException:
+        stopping.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    if unfinished:
+        stopping.set()
+    pool.shutdown(wait=True, cancel_futures=True)
+    if failure := next((error for future in finished if (error := future.exception())), None):
+        raise failure
     return [future.result() for future in futures]

@@ -195,15 +195,17 @@ class UploadStore:
     def _copy(self, upload: Upload) -> Path:
         """A folder with exactly these versions of the files, made once for all processes of this machine."""
         copy = self._cache / upload.digest
+        part = self._cache / f"{secrets.token_hex(12)}.part"
         with plain_disk_errors("write", copy):
-            if not copy.is_dir():
-                part = self._cache / f"{secrets.token_hex(12)}.part"
-                try:
+            try:
+                if not copy.is_dir():
                     self._download(upload, part)
-                    with contextlib.suppress(FileExistsError, OSError):
-                        part.rename(copy)
-                finally:
-                    shutil.rmtree(part, ignore_errors=True)
+                    part.rename(copy)
+            except OSError:
+                if not copy.is_dir():  # another process was not faster either
+                    raise
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
             os.utime(copy)
         return copy
 

@@ -167,6 +167,25 @@ def test_connections_that_break_are_tried_again(s3_server, url, tmp_path):
         assert contents(ArtifactStore(url, tmp_path / "two", **options).latest("temple", "photos").path()) == files
 
 
+def test_an_interrupted_upload_ends_and_leaves_nothing(s3_server, url, tmp_path):
+    """Prevents a cancelled run from storing its last gigabytes first, and from replacing the product that is there."""
+    store = ArtifactStore(url, tmp_path / "scratch", **s3_server.options())
+    good = store.write(make(tmp_path / "good", {"a": b"1"}), "temple", "photos", "run-1")
+    big = make(tmp_path / "big", {"big": bytes(200_000_000)})
+
+    def interrupt_once(done: int, total: int) -> None:
+        if not told:
+            os.kill(os.getpid(), signal.SIGINT)
+        told.append(done)
+
+    told: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        store.write(big, "temple", "photos", "run-2", interrupt_once)
+    assert max(told) < 200_000_000
+    assert store.latest("temple", "photos").revision == good.revision
+    assert store.revisions("temple", "photos") == [good.revision]
+
+
 WRITE = """
 import json, sys
 from pathlib import Path

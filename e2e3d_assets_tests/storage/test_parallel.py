@@ -1,5 +1,7 @@
 """Parallel work: order, failures, progress."""
 
+import os
+import signal
 import threading
 import time
 
@@ -48,6 +50,20 @@ def test_what_has_begun_is_finished_before_the_failure_is_told():
     with pytest.raises(OSError):  # noqa: PT011
         in_parallel(work, range(4), 4)
     assert not working.is_set()
+
+
+def test_an_interruption_waits_for_nothing():
+    """Prevents a cancelled run from going on until its last ten gigabytes are stored."""
+    stopping, ended = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        assert stopping.wait(60)
+        ended.set()
+
+    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel(work, range(1), 4, stopping)
+    assert ended.wait(60)
 
 
 def test_a_tally_tells_every_step_once():
