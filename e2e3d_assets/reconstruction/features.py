@@ -16,13 +16,15 @@ from pydantic import BaseModel, ConfigDict
 
 from .colmap_database import DATABASE, close_journal, polled_progress
 from .monitor import Figures, Monitor
-from .native import run_cancellable, thread_count
+from .native import run_cancellable, threads_within_memory
 from .options import FeaturesOptions
 from .photo_set import PhotoRecord, PhotoSet
 from .photos import IMAGES
 from .preview import contact_sheet, save_preview
 
 FEATURES_FILE = "features.json"
+_BYTES_PER_PIXEL = 300.0
+"""Peak memory of one SIFT thread: its scale space starts at twice the photo's size (measured: 299 to 307)."""
 _PREVIEW_PHOTOS = 6
 _PREVIEW_POINTS = 600
 
@@ -75,7 +77,7 @@ def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor:
     with pycolmap.Database.open(database) as opened:
         rows = [partial(_has_features, image_id=image.image_id) for image in opened.read_all_images()]
     with polled_progress(database, rows, "photos", monitor):
-        _extract(photos / IMAGES, database, [str(record.name) for record in records], options, monitor)
+        _extract(photos / IMAGES, database, records, options, monitor)
     close_journal(database)
     document = _document(database, groups, options)
     (out / FEATURES_FILE).write_text(document.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -116,10 +118,14 @@ def _has_features(database: pycolmap.Database, image_id: int) -> bool:
     return database.exists_descriptors(image_id)
 
 
-def _extract(images: Path, database: Path, names: list[str], options: FeaturesOptions, monitor: Monitor) -> None:
+def _extract(
+    images: Path, database: Path, records: Sequence[PhotoRecord], options: FeaturesOptions, monitor: Monitor
+) -> None:
+    names = [str(record.name) for record in records]
+    largest = max(_pixels_looked_at(record, options.max_photo_size) for record in records)
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.max_image_size = options.max_photo_size
-    extraction.num_threads = thread_count()
+    extraction.num_threads = threads_within_memory(_BYTES_PER_PIXEL * largest)
     extraction.sift.max_num_features = options.max_features
     run_cancellable(
         lambda token: pycolmap.extract_features(
@@ -127,6 +133,11 @@ def _extract(images: Path, database: Path, names: list[str], options: FeaturesOp
         ),
         monitor,
     )
+
+
+def _pixels_looked_at(record: PhotoRecord, max_size: int) -> float:
+    width, height = record.width or 0, record.height or 0
+    return width * height * min(1.0, max_size / max(width, height, 1)) ** 2
 
 
 def _focal_prior(group: Sequence[PhotoRecord]) -> float | None:

@@ -1,10 +1,13 @@
-"""Calls into pycolmap that can be cancelled, and the one place that says how many threads native code may use."""
+"""Calls into pycolmap that can be cancelled, and the one place that says how much of the machine it may use."""
 
 import os
+import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import pycolmap
 
 from .errors import Cancelled
@@ -12,6 +15,8 @@ from .monitor import Monitor
 
 Result = TypeVar("Result")
 _POLL_SECONDS = 0.1
+_SHARE_OF_FREE_MEMORY = 0.6
+_CGROUP = Path("/sys/fs/cgroup")
 
 pycolmap.logging.minloglevel = pycolmap.logging.ERROR  # stages tell through their monitor alone
 
@@ -30,11 +35,27 @@ def thread_count() -> int:
 
 def _cgroup_cpus() -> int:
     try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
-            quota, period = file.read().split()
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
         return -(-int(quota) // int(period))
     except (OSError, ValueError):
         return 1 << 16
+
+
+def threads_within_memory(bytes_per_thread: float) -> int:
+    """Threads for work of which each takes this much memory: at least one, at most :func:`thread_count`."""
+    return max(1, min(thread_count(), int(_SHARE_OF_FREE_MEMORY * available_memory() / max(1.0, bytes_per_thread))))
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: what is free on the machine and within its cgroup's limit."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        cached = re.search(r"^inactive_file (\d+)$", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
+    except (OSError, ValueError):  # no cgroup, or its limit reads "max"
+        return free
+    return max(0, min(free, limit - used + (int(cached[1]) if cached else 0)))
 
 
 def run_cancellable(call: Callable[[pycolmap.CancellationToken], Result], monitor: Monitor) -> Result:
