@@ -28,6 +28,7 @@ from .usdz import write_usdz
 from .wavefront import write_obj
 
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
+_COPIED_AT_ONCE = 1 << 20
 _WORTHWHILE = 1.25  # times a level's triangles that the full model must have
 _LEVEL_TEXTURES = ((10_000, 1024), (50_000, 2048), (1 << 31, 4096))  # (up to so many triangles, texels a side)
 _COMPRESSED = frozenset((".glb", ".jpg", ".png", ".laz", ".usdz"))
@@ -135,13 +136,16 @@ def _write_level(mesh: TexturedMesh, faces: int, monitor: Monitor, path: Path) -
 
 
 def _write_archive(out: Path, path: Path, monitor: Monitor) -> None:
-    """All files so far in one; what is compressed already is stored as it is."""
+    """All files so far in one; what is compressed already is stored as it is. Equal files give an equal archive."""
     files = sorted(file for file in out.rglob("*") if file.is_file())
-    with zipfile.ZipFile(path, "w", compresslevel=1) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for file in files:
             monitor.check()
-            method = zipfile.ZIP_STORED if file.suffix in _COMPRESSED else zipfile.ZIP_DEFLATED
-            archive.write(file, file.relative_to(out), method)
+            entry = zipfile.ZipInfo(file.relative_to(out).as_posix())
+            entry.compress_type = zipfile.ZIP_STORED if file.suffix in _COMPRESSED else zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target, _COPIED_AT_ONCE)
 
 
 def _figures(out: Path) -> Figures:

@@ -32,6 +32,7 @@ def write_laz(dense_cloud: Path, path: Path, georeference: Georeference | None, 
     points = read_points(dense_cloud)
     header = laspy.LasHeader(point_format=7, version="1.4")
     header.generating_software = "E2E3D"
+    header.creation_date = None  # equal clouds give equal files
     corners = np.array([[points[axis].min() for axis in "xyz"], [points[axis].max() for axis in "xyz"]], np.float64)
     extent = max(float(np.ptp(corners, axis=0).max()), 1e-9)
     header.scales = np.full(3, 10.0 ** np.floor(np.log10(extent / _STEPS_ACROSS)))

@@ -7,6 +7,7 @@ is stated in the transform of the root, as in the GLB.
 # usd-core's modules are filled at run time: a type checker sees none of their names.
 # pyright: reportAttributeAccessIssue=false
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, UsdUtils, Vt
 from .textured_mesh import TexturedMesh
 
 _Z_UP_TO_Y_UP = Gf.Matrix4d(1, 0, 0, 0, 0, 0, -1, 0, 0, 1, 0, 0, 0, 0, 0, 1)  # row vectors: (x, y, z) -> (x, z, -y)
+
+_EPOCH_OF_ZIP = 315_619_200  # 1980-01-02: the package keeps its files' times, and equal models give equal packages
 
 
 def write_usdz(path: Path, mesh: TexturedMesh, textures: Sequence[Path]) -> None:
@@ -49,6 +52,8 @@ def write_usdz(path: Path, mesh: TexturedMesh, textures: Sequence[Path]) -> None
             )
             UsdShade.MaterialBindingAPI.Apply(subset.GetPrim()).Bind(material)
         stage.GetRootLayer().Save()
+        for file in Path(folder).iterdir():
+            os.utime(file, (_EPOCH_OF_ZIP, _EPOCH_OF_ZIP))
         if not UsdUtils.CreateNewUsdzPackage(Sdf.AssetPath(str(layer)), str(path)):
             raise OSError(f"{path.name} could not be written")
 

@@ -1,5 +1,6 @@
 """Delivered files that other programs cannot open, that lie in different frames, or whose texture is upside down."""
 
+import time
 import zipfile
 from pathlib import Path
 
@@ -171,6 +172,15 @@ def test_archive_holds_every_other_file(exported: Path):
         if path.is_file() and path.name not in ("model.zip", "preview.jpg")
     }
     assert inside == beside
+
+
+def test_equal_inputs_give_equal_files(scene: DeliveryScene, exported: Path, tmp_path: Path):
+    """A product that differs without a reason makes everything behind it stale."""
+    time.sleep(2.1)  # zip archives keep times to two seconds
+    export(scene, tmp_path)
+    for path in exported.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / path.relative_to(exported)).read_bytes(), path.name
 
 
 def test_formats_can_be_left_out(scene: DeliveryScene, tmp_path: Path):
