@@ -60,6 +60,7 @@ TABLE: dict[tuple[str, str], tuple[Any, Any, Any]] = {
     ("depth_maps", "half_sweeps"): (2, 2, 3),
     ("depth_maps", "full_sweeps"): (1, 1, 2),
     ("depth_maps", "geometric_sweeps"): (0, 1, 2),
+    ("depth_maps", "keep_views"): (True, False, False),
     ("mesh", "max_faces"): (100_000, 300_000, 1_000_000),
     ("textured_mesh", "max_texture_size"): (4096, 8192, 16384),
     ("model_files", "levels"): ((25_000,), (100_000, 25_000), (100_000, 25_000)),

@@ -157,7 +157,7 @@ def refine_depth_maps(
     usable = {reference.photo for reference in plan.usable}
     levels = [
         Level(_HALF_SIZE, 0, options.geometric_sweeps),
-        Level(1.0, options.full_sweeps, keeps_views=True),
+        Level(1.0, options.full_sweeps, keeps_views=options.keep_views),
     ]
     for done, reference in enumerate(references):
         name = plan.scene.names[reference.photo]

@@ -81,6 +81,7 @@ class DepthMapsOptions(StageOptions):
     quarter_sweeps: int = Field(default=6, ge=2, le=20, description="Sweeps at a quarter of the size.")
     half_sweeps: int = Field(default=2, ge=1, le=10, description="Sweeps at half size.")
     full_sweeps: int = Field(default=1, ge=1, le=10, description="Sweeps at full size.")
+    keep_views: bool = Field(default=False, description="Choose each pixel's photos at half size only: faster.")
     geometric_sweeps: int = Field(default=1, ge=0, le=5, description="Sweeps at half size that also ask the neighbours.")
 
 

@@ -29,7 +29,7 @@ class Level:
         scale: of the depth map's size.
         sweeps: sweeps by the photos alone.
         geometric_sweeps: sweeps that also ask the neighbours' depth maps.
-        keeps_views: whether view sets come from the level below instead of being chosen anew: cheaper, no worse.
+        keeps_views: whether view sets come from the level below instead of being chosen anew: cheaper.
     """
 
     scale: float

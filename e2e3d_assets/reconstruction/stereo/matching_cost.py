@@ -27,7 +27,7 @@ SAMPLES = len(_OFFSETS)
 OFFSET_X = np.array([x for x, _ in _OFFSETS], np.float32)
 OFFSET_Y = np.array([y for _, y in _OFFSETS], np.float32)
 _SPATIAL_WEIGHT = np.exp(-(OFFSET_X**2 + OFFSET_Y**2) / (2 * RADIUS**2)).astype(np.float32)
-_LIKENESS = np.float32(1 / 35.0**2)  # a sample whose grey value differs by 35 counts half
+_LIKENESS = np.float32(1 / 35.0**2)  # a sample whose grey value differs by 35 counts a quarter
 _NOISE = np.float32(
     1.0
 )  # variance of sensor noise, grey values squared: flat patches get a cost near 1, not a random one
@@ -69,7 +69,8 @@ def weigh_patch(reference, at, offsets, weights, centred):
     for i in range(SAMPLES):
         value = _grey(load(reference, at, offsets[i]))
         unlikeness = value - centre
-        weight = _SPATIAL_WEIGHT[i] / (_ONE + _LIKENESS * unlikeness * unlikeness)
+        fall = _ONE + _LIKENESS * unlikeness * unlikeness
+        weight = _SPATIAL_WEIGHT[i] / (fall * fall)
         weights[i] = weight
         centred[i] = value
         total += weight

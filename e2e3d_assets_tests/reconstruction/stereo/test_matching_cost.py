@@ -38,7 +38,7 @@ def reference() -> Rendering:
 def test_true_planes_cost_little_whatever_the_exposure(reference: Rendering, brightness: float):
     """A camera on automatic exposure must not break matching."""
     source = render(ring_camera(8), brightness)
-    assert np.median(costs_at(1.0, source, reference)) < 0.2
+    assert np.median(costs_at(1.0, source, reference)) < 0.3
     assert np.median(costs_at(1.03, source, reference)) > 0.5
 
 
