@@ -4,6 +4,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ _POLL_SECONDS = 0.1
 _SHARE_OF_FREE_MEMORY = 0.6
 _CGROUP = Path("/sys/fs/cgroup")
 
-pycolmap.logging.minloglevel = pycolmap.logging.ERROR  # stages tell through their monitor alone
+pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR.value)  # stages tell through their monitor alone
 
 
 def thread_count() -> int:
@@ -65,23 +66,23 @@ def run_cancellable(call: Callable[[pycolmap.CancellationToken], Result], monito
         Cancelled: after the native call has returned, if the monitor was cancelled.
     """
     token = pycolmap.CancellationToken()
-    outcome: list[Result] = []
-    failure: list[BaseException] = []
+    future: Future[Result] = Future()
 
     def work() -> None:
         try:
-            outcome.append(call(token))
-        except BaseException as error:  # handed to the caller's thread below
-            failure.append(error)
+            future.set_result(call(token))
+        except BaseException as error:  # raised in the caller's thread below
+            future.set_exception(error)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(_POLL_SECONDS)
-        if monitor.cancelled.is_set():
-            token.cancel()
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while not future.done():
+            wait([future], _POLL_SECONDS)
+            if monitor.cancelled.is_set():
+                token.cancel()
+    except BaseException:  # the caller's thread was interrupted
+        token.cancel()
+        raise
     if monitor.cancelled.is_set():
         raise Cancelled
-    if failure:
-        raise failure[0]
-    return outcome[0]
+    return future.result()

@@ -4,6 +4,7 @@ import threading
 import time
 from pathlib import Path
 
+import pycolmap
 import pytest
 
 from e2e3d_assets.reconstruction import native
@@ -53,8 +54,8 @@ def test_native_call_is_stopped_and_its_error_raised():
     monitor = Monitor()
     threading.Timer(0.2, monitor.cancelled.set).start()
 
-    def endless(token: object) -> None:
-        while not token.is_cancelled():  # type: ignore[attr-defined]
+    def endless(token: pycolmap.CancellationToken) -> None:
+        while not token.is_cancelled:
             time.sleep(0.01)
 
     with pytest.raises(Cancelled):
