@@ -1,51 +1,78 @@
-"""Native calls: their results and errors come back, and whoever interrupts the caller stops them too."""
+"""How much of the machine native code takes, and that it can be stopped."""
 
 import _thread
 import threading
 import time
+from pathlib import Path
 
 import pycolmap
 import pytest
 
+from e2e3d_assets.reconstruction import native
 from e2e3d_assets.reconstruction.errors import Cancelled
 from e2e3d_assets.reconstruction.monitor import Monitor
-from e2e3d_assets.reconstruction.native import available_memory, run_cancellable, thread_count, threads_within_memory
 
 
-def _until_cancelled(token: pycolmap.CancellationToken, ended: threading.Event) -> None:
-    while not token.is_cancelled():
-        time.sleep(0.01)
-    ended.set()
+@pytest.fixture
+def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(native, "_CGROUP", tmp_path)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    return tmp_path
 
 
-def test_result_and_error_come_back():
-    """Prevents native errors from being lost in a thread."""
-    assert run_cancellable(lambda token: 7, Monitor()) == 7
-    with pytest.raises(ZeroDivisionError):
-        run_cancellable(lambda token: 1 // 0, Monitor())
+def test_memory_within_a_container(cgroup: Path):
+    """A container of 2 GB on a machine of 256 GB: threads by the machine's memory would be killed."""
+    (cgroup / "memory.max").write_text("2000000000\n")
+    (cgroup / "memory.current").write_text("1500000000\n")
+    (cgroup / "memory.stat").write_text("anon 1\ninactive_file 500000000\nactive_file 7\n")
+    assert native.available_memory() == 1_000_000_000
+    assert native.threads_within_memory(500e6) == 1
+    assert native.threads_within_memory(1.0) == native.thread_count()
 
 
-def test_cancelled_monitor_stops_the_call():
-    """Prevents a cancelled run from waiting for an hour of bundle adjustment."""
-    monitor, ended = Monitor(), threading.Event()
+def test_memory_without_limit(cgroup: Path):
+    """Most containers have no limit: theirs reads max, which is no number."""
+    free = native.available_memory()
+    (cgroup / "memory.max").write_text("max\n")
+    assert native.available_memory() == pytest.approx(free, rel=0.5)
+    assert native.threads_within_memory(1e18) == 1
+
+
+def test_cpu_quota(cgroup: Path):
+    """A container with half a CPU on 64 cores: 64 threads would wait for each other."""
+    (cgroup / "cpu.max").write_text("50000 100000\n")
+    assert native.thread_count() == 1
+
+
+def test_native_call_is_stopped_and_its_error_raised():
+    """A native error lost in its thread would look like success; a cancelled call must not go on."""
+
+    def fails(token: object) -> None:
+        raise ValueError("native")
+
+    with pytest.raises(ValueError, match="native"):
+        native.run_cancellable(fails, Monitor())
+    monitor = Monitor()
     threading.Timer(0.2, monitor.cancelled.set).start()
+
+    def endless(token: pycolmap.CancellationToken) -> None:
+        while not token.is_cancelled:
+            time.sleep(0.01)
+
     with pytest.raises(Cancelled):
-        run_cancellable(lambda token: _until_cancelled(token, ended), monitor)
-    assert ended.is_set()
+        native.run_cancellable(endless, monitor)
 
 
 def test_interrupted_caller_stops_the_call():
-    """Prevents Ctrl-C in an engineer's script from leaving native threads at work."""
+    """Ctrl-C in an engineer's script must not leave native threads at work."""
     ended = threading.Event()
+
+    def endless(token: pycolmap.CancellationToken) -> None:
+        while not token.is_cancelled:
+            time.sleep(0.01)
+        ended.set()
+
     threading.Timer(0.2, _thread.interrupt_main).start()
     with pytest.raises(KeyboardInterrupt):
-        run_cancellable(lambda token: _until_cancelled(token, ended), Monitor())
+        native.run_cancellable(endless, Monitor())
     assert ended.wait(5)
-
-
-def test_threads_are_few_where_each_needs_much(monkeypatch):
-    """Prevents key points of large photos from ending in out of memory on machines with many cores."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    assert thread_count() == 8
-    assert threads_within_memory(1.0) == 8
-    assert threads_within_memory(available_memory() * 2) == 1
