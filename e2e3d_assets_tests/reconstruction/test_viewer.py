@@ -2,8 +2,10 @@
 
 import base64
 import gzip
+import hashlib
 import json
 import re
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +118,13 @@ def test_cancelling_stops(scene: DeliveryScene, tmp_path: Path):
     monitor.cancelled.set()
     with pytest.raises(Cancelled):
         build(scene, tmp_path, monitor)
+
+
+def test_bundle_was_built_from_the_sources_beside_it():
+    """A change of the JavaScript that was not bundled (`npm ci && npm run build`) never reaches the page."""
+    page = resources.files("e2e3d_assets.reconstruction") / "viewer_page"
+    names = ("data.js", "layers.js", "main.js", "measure.js", "package-lock.json")
+    sources = b"".join((page / "source" / name).read_bytes() for name in names)
+    first_line = (page / "viewer.min.js").read_text().partition("\n")[0]
+    assert first_line == f"// sources: {hashlib.sha256(sources).hexdigest()}"
+    assert "MIT License" in (page / "THREE_LICENSE.txt").read_text()

@@ -150,6 +150,26 @@ def test_distance_between_two_clicked_points_is_true(page: Page):
     expect(label).to_be_hidden()
 
 
+def test_distances_are_measured_on_the_cloud_when_the_model_is_hidden(page: Page):
+    """The cloud is what was measured; the mesh is made from it."""
+    page.click("#show-cloud")
+    page.click("#show-model")
+    page.click("#measure")
+    ends = [OFFSET + BOX / 2 * np.array([sign, 0, 1]) for sign in (-0.7, 0.7)]
+    for end in ends:
+        click_on(page, end)
+    number, unit = page.locator("#ruler-label").inner_text().split()
+    assert (float(number), unit) == (pytest.approx(70, abs=5), "cm")
+
+
+def test_full_screen_comes_and_goes(page: Page):
+    """A model in a small frame is no pleasure."""
+    page.click("#full-screen")
+    page.wait_for_function("() => document.fullscreenElement !== null")
+    page.click("#full-screen")
+    page.wait_for_function("() => document.fullscreenElement === null")
+
+
 def test_typed_length_sets_the_scale(page: Page):
     """Without GPS the photos say nothing of the scale; one known length does."""
     page.click("#measure")
