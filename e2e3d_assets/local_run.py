@@ -18,7 +18,7 @@ from dagster._core.execution.plan.objects import StepFailureData
 from rich.console import Console
 
 from . import definitions
-from .instance import open_instance, prepare_dagster_home
+from .instance import open_instance, prepare_dagster_home, workspace_file
 from .partitions import DELETED, image_sets, slug
 from .presets import Options, Quality
 from .runs import UPLOAD_TAG, Choice, UploadVersion, latest_versions, next_version
@@ -111,7 +111,7 @@ def serve_dagster(sample: Path | None, name: str | None, host: str, port: int) -
             _upload(sample, _image_set(sample, name), settings, instance)
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
     program = str(Path(sys.executable).with_name("dagster"))
-    os.execv(program, [program, "dev", "-m", definitions.__name__, "-h", host, "-p", str(port)])
+    os.execv(program, [program, "dev", "-w", str(workspace_file(settings)), "-h", host, "-p", str(port)])
 
 
 def _image_set(photos: Path, name: str | None) -> str:
@@ -226,6 +226,10 @@ def _state(name: str, store: ArtifactStore, instance: dg.DagsterInstance) -> Set
         quality=StageMeta.of(finished).quality if finished else "",
         photos=f"{StageMeta.of(photos).figures['photos_accepted']}" if photos else "",
         faces=f"{StageMeta.of(mesh).figures['faces']:,}" if mesh else "",
-        last_run=f"{datetime.fromtimestamp(runs[0].start_time or 0, tz=UTC):%Y-%m-%d %H:%M}" if runs else "",
+        last_run=f"{_began(runs[0]):%Y-%m-%d %H:%M}" if runs else "",
         size=f"{store.usage(name) / 1e6:,.0f} MB",
     )
+
+
+def _began(record: dg.RunRecord) -> datetime:
+    return datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), tz=UTC)

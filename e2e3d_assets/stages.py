@@ -161,6 +161,7 @@ class Stages(dg.ConfigurableResource):
         made = StageMeta.of(artifact)
         self.progress.finished(asset, made.figures, made.cost, reused)
         metadata: dict[str, Any] = {
+            **_preview(artifact),
             **made.figures,
             "wall_seconds": round(made.cost.wall_seconds, 2),
             "cpu_seconds": round(made.cost.cpu_seconds, 2),
@@ -168,10 +169,14 @@ class Stages(dg.ConfigurableResource):
             "quality": made.quality,
             "reused": reused,
         }
-        if any(file.path == "preview.jpg" for file in artifact.files):
-            picture = base64.b64encode(artifact.path("preview.jpg").read_bytes()).decode()
-            metadata["preview"] = dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{picture})")
         return dg.Output(artifact, metadata=metadata, data_version=dg.DataVersion(artifact.digest))
+
+
+def _preview(artifact: Artifact) -> dict[str, dg.MetadataValue]:
+    if all(file.path != "preview.jpg" for file in artifact.files):
+        return {}
+    picture = base64.b64encode(artifact.path("preview.jpg").read_bytes()).decode()
+    return {"preview": dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{picture})")}
 
 
 def _options(asset: str, choice: Choice) -> StageOptions:
