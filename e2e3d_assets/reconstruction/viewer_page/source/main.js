@@ -214,7 +214,8 @@ class Page {
     const box = this.renderer.domElement.getBoundingClientRect();
     const at = new Vector2((event.clientX - box.left) / box.width * 2 - 1, 1 - (event.clientY - box.top) / box.height * 2);
     this.raycaster.setFromCamera(at, this.camera);
-    this.raycaster.params.Points.threshold = 3 * this.unitsPerPixel(this.camera.position.distanceTo(this.controls.target));
+    const pixels = 3 * this.unitsPerPixel(this.camera.position.distanceTo(this.controls.target));
+    this.raycaster.params.Points.threshold = Math.max(pixels, this.data.point_size); // no gaps between points to fall into
     return this.raycaster.intersectObjects(objects.filter((object) => object.visible), true)[0] ?? null;
   }
 
