@@ -28,7 +28,7 @@ from PIL import Image
 from .monitor import Figures, Monitor
 from .options import ViewerOptions
 from .preview import save_preview
-from .raycasting import orbit_camera, render
+from .raycasting import render
 from .sparse_document import SparseDocument
 from .stereo.ply import read_points
 from .textured_mesh import TexturedMesh, load_glb, split_corners
@@ -103,6 +103,7 @@ def build_viewer(
         "pages": len(mesh.pages),
         "photos": [{**_frustum(image, focus.radius), "tile": tile} for image, tile in zip(images, tiles, strict=True)],
         "point_size": spacing * _POINT_SIZE,
+        "inside": focus.inside,
         "center": focus.center.tolist(),
         "radius": focus.radius,
         "far": reach * 2,
@@ -177,8 +178,7 @@ def thinned(positions: NDArray[np.float32], most: int) -> tuple[NDArray[np.int64
 
 
 def _first_view(mesh: TexturedMesh, focus: Focus) -> Image.Image:
-    camera = orbit_camera(focus.center, focus.radius, focus.best_direction, 640, 480)
-    return Image.fromarray(render(mesh, camera))
+    return Image.fromarray(render(mesh, focus.camera(focus.best_azimuth, 640, 480)))
 
 
 def _photo_sheet(

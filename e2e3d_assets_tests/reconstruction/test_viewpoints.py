@@ -26,20 +26,43 @@ def test_focus_of_a_ring_is_what_all_cameras_look_at(scene: DeliveryScene):
 def test_focus_of_parallel_views_is_the_middle_of_the_points():
     """Axes of photos along a wall never meet: their "nearest point" lies anywhere."""
     rng = np.random.default_rng(1)
+    points = np.column_stack([rng.uniform(0, 10, 200), np.zeros(200), rng.uniform(0, 3, 200)])
+    eyes = [np.array([2.0 * i, -5.0, 1.5]) for i in range(6)]
+    focus = focus_of(model_of([look_at(eye, eye + np.array([0, 1, 0])) for eye in eyes], points))
+    assert not focus.inside
+    assert np.allclose(focus.center, np.median(points, axis=0))
+
+
+def test_photos_taken_within_a_room_are_shown_from_within():
+    """From outside a room one sees the backs of its walls."""
+    angles = np.arange(12) * np.pi / 6
+    outward = np.stack([np.cos(angles), np.sin(angles), np.zeros(12)], axis=1)
+    middle = np.array([3.0, 4.0, 1.6])
+    poses = [look_at(middle + 0.2 * way, middle + way) for way in outward]
+    walls = middle + 4 * np.repeat(outward, 20, axis=0)
+    focus = focus_of(model_of(poses, walls))
+    assert focus.inside
+    assert np.linalg.norm(focus.center - middle) < 0.3
+    camera = focus.camera(0.0, 80, 60)
+    assert np.allclose(camera.centre, focus.center)
+    assert np.allclose(camera.R[2], [-1, 0, 0])  # the axis looks away from the side that the azimuth names
+    assert len(turntable_azimuths(focus.azimuths, 0.0, 4)) == 4
+
+
+def model_of(poses: list[pycolmap.Rigid3d], points: np.ndarray) -> pycolmap.Reconstruction:
+    """The first three cameras see all points."""
     model = pycolmap.Reconstruction()
     model.add_camera_with_trivial_rig(pycolmap.Camera.create_from_model_name(1, "PINHOLE", 300.0, 320, 240))
-    points = np.column_stack([rng.uniform(0, 10, 200), np.zeros(200), rng.uniform(0, 3, 200)])
-    for i in range(6):
-        eye = np.array([2.0 * i, -5.0, 1.5])
-        image = pycolmap.Image(name=f"{i}.jpg", keypoints=np.zeros((200, 2)), camera_id=1, image_id=i + 1)
-        model.add_image_with_trivial_frame(image, look_at(eye, eye + np.array([0, 1, 0])))
+    for i, pose in enumerate(poses):
+        keypoints = np.zeros((len(points), 2))
+        image = pycolmap.Image(name=f"{i}.jpg", keypoints=keypoints, camera_id=1, image_id=i + 1)
+        model.add_image_with_trivial_frame(image, pose)
     for index, xyz in enumerate(points):
         track = pycolmap.Track()
         for i in range(3):
             track.add_element(i + 1, index)
         model.add_point3D(xyz, track, np.zeros(3, np.uint8))
-    focus = focus_of(model)
-    assert np.allclose(focus.center, np.median(points, axis=0))
+    return model
 
 
 def test_turntable_goes_around_what_was_photographed_all_around():

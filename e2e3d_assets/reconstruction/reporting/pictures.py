@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from ..monitor import Monitor
-from ..raycasting import TexturedRenderer, render_shaded, turntable_cameras
+from ..raycasting import TexturedRenderer, render_shaded
 from ..stereo.formats import map_path, read_map
 from ..stereo.views import Camera
 from ..textured_mesh import TexturedMesh
@@ -49,13 +49,13 @@ def small_photo(path: Path, long_side: int = _THUMBNAIL) -> Image.Image:
 def viewing_cameras(focus: Focus) -> list[Camera]:
     """Cameras on the sides that were photographed."""
     azimuths = turntable_azimuths(focus.azimuths, focus.best_azimuth, TURNTABLE_VIEWS)
-    return turntable_cameras(focus.center, focus.radius, azimuths, focus.elevation, *_TURNTABLE_SIZE)
+    return [focus.camera(azimuth, *_TURNTABLE_SIZE) for azimuth in azimuths]
 
 
 def film_cameras(focus: Focus, frames: int) -> list[Camera]:
     """Cameras of the turntable's film."""
     azimuths = film_azimuths(focus.azimuths, focus.best_azimuth, frames)
-    return turntable_cameras(focus.center, focus.radius, azimuths, focus.elevation, *_FILM_SIZE)
+    return [focus.camera(azimuth, *_FILM_SIZE) for azimuth in azimuths]
 
 
 def save_film(frames: Sequence[Image.Image], path: Path) -> None:

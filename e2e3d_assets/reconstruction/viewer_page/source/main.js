@@ -129,6 +129,10 @@ class Page {
   home(atOnce = false) {
     const center = new Vector3(...this.data.center);
     const direction = new Vector3(...this.data.view_direction).normalize();
+    if (this.data.inside) {
+      this.fly(center, center.clone().addScaledVector(direction, -0.3 * this.data.radius), atOnce);
+      return;
+    }
     const half = Math.tan(this.camera.fov * Math.PI / 360) * Math.min(1, this.camera.aspect);
     const distance = this.data.radius / half * 1.05;
     this.fly(center.clone().addScaledVector(direction, distance), center, atOnce);
