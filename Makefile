@@ -1,7 +1,7 @@
 # Every target installs what it needs by itself; a second call does no install work.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast dev bench lint
+.PHONY: help install run test test-fast dev bench chaos lint
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,6 +44,9 @@ test: $(READY) $(TEST_SYSTEM_READY) ## Run all tests
 
 test-fast: $(READY) ## Run the tests that need neither servers nor minutes
 	@$(BIN)/python -m pytest -m "not slow and not integration"
+
+chaos: $(READY) $(TEST_SYSTEM_READY) ## Kill and cut everything for 20 minutes; nothing may be lost
+	@CHAOS_SECONDS=1200 $(BIN)/python -m pytest -s e2e3d_assets_tests/integration/test_chaos.py
 
 bench: bench-pipeline bench-sparse bench-dense bench-surface bench-store ## Measure speed and quality, one after the other
 

@@ -93,8 +93,8 @@ def _behave(stage: str, inputs: list[Path], out: Path, monitor: Monitor) -> Figu
         raise BadInput("These photos show nothing", "Take others", ["a.jpg"])
     if stage in behaviour.get("fails", ()):
         raise RuntimeError(f"{stage} is broken")
-    if stage in behaviour.get("fails_once", ()) and not again:
-        raise RuntimeError(f"{stage} is broken for now")
+    if stage in behaviour.get("bad_input_once", ()) and not again:
+        raise BadInput("The moon is in the way", "Wait for another day")
     child = subprocess.Popen(["sleep", "600"]) if stage in behaviour.get("children", ()) else None
     try:
         ends = time.monotonic() + behaviour.get("seconds", {}).get(stage, 0)

@@ -117,7 +117,7 @@ def test_killed_worker_is_started_again_and_goes_on(production):
 
 def test_reexecution_from_failure_uses_finished_stages(production):
     """Prevents an hour of stereo from being repeated for a failed texture."""
-    production.upload("broken", fails_once=["textured_mesh"])
+    production.upload("broken", bad_input_once=["textured_mesh"])
     ends(production, "broken", "FAILURE", seconds=120)
     production.reexecute_from_failure(production.runs("broken")[0]["runId"])
     ends(production, "broken", "FAILURE", "SUCCESS")

@@ -1,0 +1,187 @@
+"""Everything is killed and cut while image sets are uploaded; afterwards nothing may be lost, doubled or left behind.
+
+``CHAOS_SECONDS`` says for how long, ``CHAOS_SEED`` with which misfortunes.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import requests
+
+from e2e3d_assets.presets import Options
+from e2e3d_assets.runs import UPLOAD_TAG, UploadVersion
+from e2e3d_assets.storage.scratch import Scratch
+from e2e3d_assets_tests.fake_science import JOURNAL
+
+from . import postgres, proxy
+from .ceph import S3Server
+from .postgres import Postgres
+from .production import Production, until
+from .proxy import Proxy
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "45"))
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+SETS = max(6, min(20, int(SECONDS / 6)))
+CLIENTS = 4
+_SECONDS_TO_RECOVER = 240 + 20 * SETS
+
+
+class Saboteur:
+    """Breaks one thing after the other, and mends what an operator's supervisor would start again."""
+
+    def __init__(self, production: Production, database: Postgres, s3_proxy: Proxy, seed: int) -> None:
+        self.production, self.database, self.s3_proxy = production, database, s3_proxy
+        self.random = random.Random(seed)
+        self.done: Counter[str] = Counter()
+
+    def work(self, seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            act = self.random.choice(
+                [
+                    self.kill_worker,
+                    self.kill_worker,
+                    self.kill_daemon,
+                    self.kill_code_server,
+                    self.kill_database,
+                    self.cut,
+                ]
+            )
+            act()
+            self.done[act.__name__] += 1
+            time.sleep(self.random.uniform(2, 6))
+
+    def kill_worker(self) -> None:
+        for worker in _workers(self.production)[:1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.send_signal(signal.SIGKILL)
+
+    def kill_daemon(self) -> None:
+        self.production.kill("daemon")
+        self.production.start("daemon")
+
+    def kill_code_server(self) -> None:
+        self.production.kill("code-server")
+        self.production.start("code-server")
+
+    def kill_database(self) -> None:
+        self.database.kill()
+        time.sleep(self.random.uniform(0, 2))
+        self.database.start()
+
+    def cut(self) -> None:
+        ends = time.monotonic() + self.random.uniform(0.1, 3)
+        while time.monotonic() < ends:
+            self.s3_proxy.cut()
+            time.sleep(0.05)
+
+
+def _workers(production: Production) -> list[psutil.Process]:
+    """Processes that execute runs, of this instance alone."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            ours = process.environ().get(JOURNAL) == str(production.journal_path)
+            if ours and "execute_run" in process.cmdline():
+                found.append(process)
+    return found
+
+
+def _upload_all(production: Production, client: int, again: random.Random) -> None:
+    """One client's sets, a third of them twice."""
+    for number in range(client, SETS, CLIENTS):
+        production.upload(f"set-{number}", seconds={"mesh": again.uniform(0, 2)})
+        if again.random() < 1 / 3:
+            time.sleep(again.uniform(0, 8))
+            production.upload(f"set-{number}", text="other photos")
+
+
+def _last_run(production: Production, image_set: str) -> dict:
+    runs = production.runs(image_set)
+    return runs[0] if runs else {"status": "NONE", "tags": {}}
+
+
+def _is_at_rest(production: Production) -> bool:
+    with contextlib.suppress(requests.RequestException):
+        runs = production.runs()
+        seen = {run["tags"].get("dagster/partition") for run in runs}
+        will_retry = [
+            run for run in runs
+            if run["tags"].get("dagster/will_retry") == "true" and "dagster/auto_retry_run_id" not in run["tags"]
+        ]  # fmt: skip
+        finished = all(run["status"] in ("SUCCESS", "FAILURE", "CANCELED") for run in runs)
+        return finished and not will_retry and {f"set-{number}" for number in range(SETS)} <= seen
+    return False
+
+
+@pytest.fixture
+def world(s3_server: S3Server, tmp_path):
+    if postgres.programs() is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    port = urlsplit(s3_server.endpoint).port
+    with postgres.serve() as database, proxy.running(port or 80) as s3_proxy:
+        production = Production(
+            tmp_path, database, s3_server, "chaos",
+            E2E3D_S3_ENDPOINT=f"http://127.0.0.1:{s3_proxy.port}", E2E3D_S3_RETRY_SECONDS="20",
+        )  # fmt: skip
+        try:
+            production.start()
+            # Clients and assertions go straight to the server: what is tested is the instance.
+            production.variables["E2E3D_S3_ENDPOINT"] = s3_server.endpoint
+            yield production, Saboteur(production, database, s3_proxy, SEED)
+        finally:
+            production.stop()
+
+
+def test_nothing_is_lost_doubled_or_left_behind(world):
+    """Prevents any crash at any moment from losing an upload, a product, a slot or disk space."""
+    production, saboteur = world
+    clients = [
+        threading.Thread(target=_upload_all, args=(production, client, random.Random(SEED * 100 + client)))
+        for client in range(CLIENTS)
+    ]
+    for client in clients:
+        client.start()
+    saboteur.work(SECONDS)
+    for client in clients:
+        client.join()
+    until(lambda: _is_at_rest(production), _SECONDS_TO_RECOVER, "the instance comes to rest")
+    names = [f"set-{number}" for number in range(SETS)]
+    failed = [name for name in names if _last_run(production, name)["status"] != "SUCCESS"]
+    # A worker that was killed twice, or a store that was away for longer than a stage tries, is for a person to repeat.
+    for name in failed:
+        production.reexecute_from_failure(_last_run(production, name)["runId"])
+    until(lambda: _is_at_rest(production), _SECONDS_TO_RECOVER, "what was repeated comes to rest")
+    print(f"{dict(saboteur.done)}; {SETS} sets, {len(production.runs())} runs, {len(failed)} repeated by hand")
+
+    for name in names:
+        last = _last_run(production, name)
+        assert last["status"] == "SUCCESS", (name, production.statuses(name))
+        version = UploadVersion.of_tag(last["tags"][UPLOAD_TAG])
+        assert version is not None
+        assert version.is_of(production.uploads.upload(name).fingerprint), f"{name} was made of its last upload"
+        successes = [run for run in production.runs(name) if run["status"] == "SUCCESS"]
+        assert len({run["tags"][UPLOAD_TAG] for run in successes}) == len(successes), f"{name} was made once each"
+        for asset in Options.model_fields:
+            _verify(production, name, asset)
+    until(lambda: not _workers(production), 60, "no worker is left")
+    until(lambda: production.slots_taken() == 0, 60, "no slot is taken")
+    Scratch(production.folder / "e2e3d" / "scratch").sweep()
+    assert production.scratch_left() == []
+
+
+def _verify(production: Production, image_set: str, asset: str) -> None:
+    """Every byte of the latest product is what its manifest says: reading checks it."""
+    artifact = production.artifacts.latest(image_set, asset)
+    assert artifact is not None, (image_set, asset)
+    artifact.path()
