@@ -139,10 +139,12 @@ def _report(record: RunRecord, evidence: _Evidence, findings: _Findings) -> Repo
     texture = summaries.summarise_texture(evidence.mesh, None if textured_percent is None else textured_percent / 100)
     coverage = summaries.summarise_coverage(findings.coverage)
     likeness = summaries.summarise_likeness(findings.likenesses, given_names)
+    images = _registered(evidence.model)
+    down = np.median([-image.viewing_direction()[2] for image in images])
     ring = Ring(
-        [given_names[image.name] for image in _registered(evidence.model)],
+        [given_names[image.name] for image in images],
         np.degrees(evidence.focus.azimuths).tolist(),
-        float(np.degrees(np.median(evidence.focus.elevations))),
+        float(np.degrees(np.arcsin(down))),
     )
     depth_coverage = _number(figures, "depth_maps", "median_coverage_pct")
     return Report(

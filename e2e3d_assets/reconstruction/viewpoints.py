@@ -52,16 +52,13 @@ class Focus:
         return np.arctan2(self.directions[:, 1], self.directions[:, 0])
 
     @property
-    def elevations(self) -> NDArray[np.float64]:
-        """(N,) angles of the cameras above the horizon, radians."""
-        return np.arcsin(np.clip(self.directions[:, 2], -1, 1))
-
-    @property
     def elevation(self) -> float:
         """A height to look from, radians: that of the middle camera, but neither flat nor from straight above."""
         if self.inside:
             return 0.0
-        return float(np.clip(np.median(self.elevations), _MIN_ELEVATION, _MAX_ELEVATION))
+        return float(
+            np.clip(np.median(np.arcsin(np.clip(self.directions[:, 2], -1, 1))), _MIN_ELEVATION, _MAX_ELEVATION)
+        )
 
     @property
     def best_azimuth(self) -> float:

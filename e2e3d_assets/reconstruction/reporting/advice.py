@@ -26,7 +26,7 @@ _HIGH_ERROR_PX, _VERY_HIGH_ERROR_PX = 1.0, 2.0
 _SHORT_TRACKS = 2.7  # mean photos per point; chains of pairs drift
 _MOST_LOST = 0.34  # share of photos without a place above which the model is doubtful
 _RING_DEG = 200  # photos that stand around more than this are meant to go all around
-_FROM_ABOVE_DEG = 60  # photos from higher up see all sides wherever they stand
+_FROM_ABOVE_DEG = 60  # photos that look down more steeply see all sides wherever they stand
 _GAP_DEG = 55  # between neighbours in a ring: matching and texture fail beyond
 _LOW_DEPTH_PERCENT = 35
 _LOW_TEXTURE_COVERAGE = 0.9
@@ -43,12 +43,12 @@ class Ring:
     Attributes:
         names: of the registered photos.
         azimuths_deg: of each, around the vertical.
-        elevation_deg: of the middle one, above the horizon.
+        downward_deg: how far the middle one looks down.
     """
 
     names: Sequence[str]
     azimuths_deg: Sequence[float]
-    elevation_deg: float
+    downward_deg: float
 
     def widest_gap(self) -> tuple[float, str, str]:
         """(degrees, name of the photo before it, name of the photo after it)."""
@@ -166,7 +166,7 @@ def _about_photos(photos: PhotosSummary) -> Iterator[QualityWarning]:
 
 
 def _about_ring(ring: Ring) -> Iterator[QualityWarning]:
-    if len(ring.names) < 3 or ring.elevation_deg > _FROM_ABOVE_DEG:
+    if len(ring.names) < 3 or ring.downward_deg > _FROM_ABOVE_DEG:
         return
     gap, before, after = ring.widest_gap()
     if _GAP_DEG < gap < 360 - _RING_DEG:
