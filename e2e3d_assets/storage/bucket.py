@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PART_BYTES = 8 * 2**20
 _THREADS = 8
-_PARTS_SENT_AT_ONCE = 12  # of all files; this times PART_BYTES is the memory that an upload needs
+_PARTS_SENT_AT_ONCE = 8  # of all big files; twice this times PART_BYTES is the memory that an upload needs
 _LISTING_PAGE = 1000
 
 

@@ -2,8 +2,8 @@
 
 ``python -m e2e3d_assets_tests.benchmarks.bench_store [--rounds N]`` starts an S3 server of its own. "Store" is what
 the IO manager does: hash and write a product, and read it back verified into an empty cache, in a process that has
-Dagster loaded. "Plain" copies the same files to the same server and back with boto3's transfer manager (the engine of
-``aws s3 cp --recursive``, ten files at once, its own defaults). On a disk, "plain" is ``cp -r`` there and back.
+loaded all definitions, as a run's has. "Plain" copies the same files to the same server and back with boto3's transfer
+manager (the engine of ``aws s3 cp --recursive``), ten files at once. On a disk, "plain" is ``cp -r`` there and back.
 """
 
 import argparse
@@ -41,8 +41,7 @@ def make_product(root: Path) -> int:
 
 def store_write(url: str, product: Path, work: Path, options: dict) -> float:
     """Hash and commit a product, which on a disk moves its files."""
-    import dagster  # noqa: F401
-
+    import e2e3d_assets.definitions  # noqa: F401
     from e2e3d_assets.storage.artifacts import Artifact
     from e2e3d_assets.storage.store import ArtifactStore
 
@@ -53,8 +52,7 @@ def store_write(url: str, product: Path, work: Path, options: dict) -> float:
 
 def store_read(url: str, product: Path, work: Path, options: dict) -> float:
     """Read all of the latest product, verified, from an empty cache; remove it then."""
-    import dagster  # noqa: F401
-
+    import e2e3d_assets.definitions  # noqa: F401
     from e2e3d_assets.storage.store import ArtifactStore
 
     store = ArtifactStore(url, work / "scratch", **options)
@@ -134,7 +132,7 @@ def _compare(name: str, url: str, product: Path, size: int, rounds: int, options
         store, plain = f"store_{way}", f"plain_{way}"
         print(
             f"{name:>4} {way:>5}: store {size / seconds[store] / 1e6:5.0f} MB/s, {memory[store]:3.0f} MB of memory, "
-            f"Dagster loaded; plain {size / seconds[plain] / 1e6:5.0f} MB/s, {memory[plain]:3.0f} MB; "
+            f"definitions loaded; plain {size / seconds[plain] / 1e6:5.0f} MB/s, {memory[plain]:3.0f} MB; "
             f"ratio {seconds[plain] / seconds[store]:.2f}"
         )
 
