@@ -69,20 +69,20 @@ def _photo(photo: GivenPhoto, partners: Mapping[str, int], poses: Mapping[str, P
     if photo.name is None:
         return PhotoRecord(name=photo.given_name, image=None, fate="rejected", reason=photo.reason or "")
     pose = poses.get(photo.name)
-    registered = pose is not None and pose.registered
+    placed = pose if pose and pose.registered else None  # a pose in another model says nothing in this world frame
     return PhotoRecord(
         name=photo.given_name,
         image=photo.name,
-        fate="registered" if registered else "not_registered",
-        reason="" if registered else (pose and pose.reason) or "it shares too few points with the others",
+        fate="registered" if placed else "not_registered",
+        reason="" if placed else (pose and pose.reason) or "it shares too few points with the others",
         width=photo.width,
         height=photo.height,
         camera=_camera_name(photo.camera),
         sharpness=photo.sharpness,
         matched_photos=partners.get(photo.name, 0),
-        points=pose.observations if pose else 0,
-        mean_reprojection_error_px=pose.mean_reprojection_error_px if pose else None,
-        position=pose.position if pose else None,
+        points=placed.observations if placed else 0,
+        mean_reprojection_error_px=placed.mean_reprojection_error_px if placed else None,
+        position=placed.position if placed else None,
     )
 
 
