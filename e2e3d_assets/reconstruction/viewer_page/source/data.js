@@ -27,7 +27,15 @@ export async function readScene() {
   return scene;
 }
 
-export async function readImage(elementId) {
+/** The picture in an element, no larger than `limit` pixels a side. */
+export async function readImage(elementId, limit) {
   const blob = new Blob([bytesOf(elementId)], { type: 'image/jpeg' });
-  return createImageBitmap(blob);
+  const image = await createImageBitmap(blob);
+  const scale = limit / Math.max(image.width, image.height);
+  if (scale >= 1) return image;
+  const smaller = await createImageBitmap(image, {
+    resizeWidth: Math.round(image.width * scale), resizeHeight: Math.round(image.height * scale), resizeQuality: 'high',
+  });
+  image.close();
+  return smaller;
 }

@@ -19,7 +19,7 @@ function textureOf(image, anisotropy) {
 }
 
 /** The model: one mesh per atlas page, each with a textured and a plain material. */
-export async function buildModel(scene, anisotropy, onPage) {
+export async function buildModel(scene, anisotropy, textureLimit, onPage) {
   const group = new Group();
   const plain = new MeshLambertMaterial({ color: 0xd2d5da, flatShading: true, side: DoubleSide });
   for (let page = 0; page < scene.pages; page++) {
@@ -28,7 +28,7 @@ export async function buildModel(scene, anisotropy, onPage) {
     geometry.setAttribute('uv', new BufferAttribute(scene.array(`page${page}.uv`), 2, true));
     geometry.setIndex(new BufferAttribute(scene.array(`page${page}.index`), 1));
     geometry.computeBoundingSphere();
-    const map = textureOf(await readImage(`page-${page}`), anisotropy);
+    const map = textureOf(await readImage(`page-${page}`, textureLimit), anisotropy);
     const textured = new MeshBasicMaterial({ map, side: DoubleSide });
     const mesh = new Mesh(geometry, textured);
     mesh.userData = { textured, plain };
@@ -74,7 +74,7 @@ export function buildCloud(scene) {
 }
 
 /** Frusta with the photos on their image planes; `photo.corners` are the four corners, from the top-left clockwise. */
-export async function buildCameras(scene) {
+export async function buildCameras(scene, textureLimit) {
   const group = new Group();
   const photos = scene.photos;
   const lines = [];
@@ -95,7 +95,7 @@ export async function buildCameras(scene) {
   frusta.setAttribute('position', new BufferAttribute(new Float32Array(lines), 3));
   const wires = new LineSegments(frusta, new LineBasicMaterial({ color: new Color(0xff9d2e) }));
 
-  const sheet = await readImage('photo-sheet');
+  const sheet = await readImage('photo-sheet', textureLimit);
   const canvas = document.createElement('canvas'); // kept, so that a single photo can be cut out of it
   canvas.width = sheet.width;
   canvas.height = sheet.height;

@@ -9,6 +9,7 @@ import { Ruler, Scale, roundLength } from './measure.js';
 const CLICK_PIXELS = 6; // a pointer that moves less between down and up has clicked
 const FLIGHT_MS = 600;
 const SCALE_BAR_PIXELS = 140;
+const PHONE_TEXTURE = 2048; // larger pages may not fit into a phone's memory, and its screen does not show them
 
 const element = (id) => document.getElementById(id);
 const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)').matches;
@@ -40,13 +41,15 @@ async function start() {
   }
   const data = await readScene();
   const anisotropy = Math.min(8, renderer.capabilities.getMaxAnisotropy());
+  const phone = matchMedia('(pointer: coarse) and (max-width: 900px)').matches;
+  const textureLimit = Math.min(renderer.capabilities.maxTextureSize, phone ? PHONE_TEXTURE : Infinity);
   let pages = 0;
   const layers = {
-    model: await buildModel(data, anisotropy, () => {
+    model: await buildModel(data, anisotropy, textureLimit, () => {
       element('loading-bar').style.width = `${Math.round(++pages / (data.pages + 1) * 100)}%`;
     }),
     cloud: buildCloud(data),
-    cameras: await buildCameras(data),
+    cameras: await buildCameras(data, textureLimit),
   };
   const page = new Page(renderer, data, layers);
   element('loading').hidden = true;
