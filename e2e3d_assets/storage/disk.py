@@ -125,24 +125,26 @@ class DiskObjects:
                 return []
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove files, and the folders that this leaves empty."""
-        in_parallel(self._remove, keys, _THREADS)
+        """Remove files, and the folders that this leaves empty; also files whose names this store would not take."""
+
+        def remove(key: str) -> None:
+            with plain_disk_errors("remove", self._root / key):
+                (self._root / key).unlink(missing_ok=True)
+
+        if outside := [key for key in keys if ".." in Path(key).parts or Path(key).is_absolute()]:
+            raise Refused(f"{outside[0]} is not in {self._root}.")
+        in_parallel(remove, keys, _THREADS)
         folders = {folder for key in keys for folder in self._folders_above(key)} - {self._root}
         for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
             with contextlib.suppress(OSError):
                 folder.rmdir()
-
-    def _remove(self, key: str) -> None:
-        path = self._path(key)
-        with plain_disk_errors("remove", path):
-            path.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self._root / check_path(key)
 
     def _folders_above(self, key: str) -> list[Path]:
         """The folders that hold the key, from the nearest up to the root."""
-        path = self._path(key)
+        path = self._root / key
         return [parent for parent in path.parents if parent == self._root or self._root in parent.parents]
 
     def _info(self, path: Path, inside: Path) -> ObjectInfo | None:
@@ -159,7 +161,8 @@ class DiskObjects:
             key=path.relative_to(self._root).as_posix(),
             size=status.st_size,
             etag=f"{status.st_size:x}-{status.st_mtime_ns:x}",
-            modified=datetime.fromtimestamp(status.st_mtime, UTC),
+            # A copy that keeps the file's time shows in ctime when it came.
+            modified=datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC),
         )
 
 

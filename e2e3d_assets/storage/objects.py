@@ -20,7 +20,7 @@ from .errors import Refused
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a listing says of an object; ``etag`` changes when the contents do."""
+    """What a listing says of an object: ``etag`` changes when the contents do, ``modified`` is when it came here."""
 
     key: str
     size: int

@@ -129,7 +129,7 @@ def removable(usage: AssetUsage, keep: int, before: datetime) -> list[Removal]:
 
 
 def _is_abandoned(revision: StoredRevision, before: datetime) -> bool:
-    """Linked files keep their times, so that the time in the name counts as well."""
+    """By the time in its name too: a big file shows in no listing of a bucket until all of it has come."""
     started = started_at(revision.name)
     return revision.completed is None and started is not None and max(started, revision.changed) < before
 

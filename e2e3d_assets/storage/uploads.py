@@ -142,8 +142,10 @@ class UploadStore:
 
     def fetch(self, upload: Upload) -> Path:
         """See :meth:`Upload.path`."""
+        folders = {parent for file in upload.files for parent in _parents(file.path)}
         for file in upload.files:
-            check_path(file.path)
+            if check_path(file.path) in folders:
+                raise Refused(f"{file.path} of {upload.image_set} is a file and a folder at once. Rename one of them.")
         in_place = self.objects.local_path(upload.image_set)
         return in_place if in_place and upload.files else self._copy(upload)
 
@@ -223,7 +225,7 @@ class UploadStore:
 
 def _digest(files: Iterable[UploadedFile]) -> str:
     lines = sorted(f"{file.path}\0{file.size}\0{file.etag}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def _below(prefix: str, key: str) -> str:

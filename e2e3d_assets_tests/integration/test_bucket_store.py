@@ -239,6 +239,14 @@ def test_keys_that_lead_elsewhere_are_refused_by_name(s3_server, url, client, tm
         uploads.survey()
 
 
+def test_a_file_that_is_a_folder_too_is_refused_by_name(s3_server, url, client, tmp_path):
+    """Prevents what a bucket can hold and a disk cannot from being retried for ever."""
+    for key in ("temple/a", "temple/a/b.jpg"):
+        client.put_object(Bucket=urlsplit(url).netloc, Key=key, Body=b"1")
+    with pytest.raises(Refused, match="a of temple is a file and a folder at once"):
+        UploadStore(url, tmp_path / "scratch", **s3_server.options()).upload("temple").path()
+
+
 def test_folders_that_consoles_make_are_no_photos(s3_server, url, client, tmp_path):
     """Prevents the empty objects by which some tools show folders from being listed as broken photos."""
     bucket = urlsplit(url).netloc

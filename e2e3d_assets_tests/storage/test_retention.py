@@ -61,7 +61,7 @@ def test_a_damaged_pointer_stops_retention():
 
 
 def test_an_unfinished_revision_with_old_files_may_be_in_the_making():
-    """Prevents removing a write in progress whose files, linked into place, carry the times of old photos."""
+    """Prevents removing a write in progress because of what a server or a restored backup says of its files' age."""
     fresh = _revision(100, complete=False)
     aged = StoredRevision(fresh.name, fresh.keys, 10, None, START - timedelta(days=3000))
     assert removable(AssetUsage("a", None, (aged,), ()), 1, START + timedelta(hours=50)) == []

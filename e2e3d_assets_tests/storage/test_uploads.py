@@ -1,6 +1,7 @@
 """Uploads in a folder: the contract of every upload store, and what only a disk can do to it."""
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,25 @@ class TestOnDisk(UploadContract):
         (tmp_path / "uploads" / "temple").symlink_to(folder(tmp_path / "own", PHOTOS))
         assert len(uploads.upload("temple").files) == 3
         assert uploads.image_sets() == ["temple"]
+
+    def test_a_copy_that_keeps_times_has_just_come(self, uploads, tmp_path):
+        """Prevents a folder that is being copied in with its old times from looking quiet, and thus complete."""
+        before = datetime.now(UTC) - timedelta(seconds=1)
+        upload = uploads.replace("temple", folder(tmp_path / "own", PHOTOS))
+        assert min(file.modified for file in upload.files) > before
+
+    @pytest.mark.parametrize("name", [b"back\\slash.jpg", b"\xff.jpg", b"new\nline.jpg"])
+    def test_files_of_strange_names_can_be_removed(self, uploads, tmp_path, name):
+        """Prevents a set that can neither be run nor deleted, and whose listing stops those of all others."""
+        folder(tmp_path / "uploads" / "temple", PHOTOS)
+        without = uploads.upload("temple").digest
+        with open(os.path.join(os.fsencode(tmp_path), b"uploads/temple", name), "wb"):
+            pass
+        assert uploads.survey()["temple"].digest != without
+        with pytest.raises(Refused, match="Rename the file"):
+            uploads.upload("temple").path()
+        uploads.delete("temple")
+        assert uploads.image_sets() == []
 
     def test_no_folder_yet(self, uploads):
         """Prevents the first start on a new machine from failing."""
