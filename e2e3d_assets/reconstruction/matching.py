@@ -1,11 +1,12 @@
 """Stage ``matches``: which photos show the same points, verified by two-view geometry.
 
-What belongs here: choosing pairs, looking twice where photos hang loose, and the diagnosis when nothing fits. The
-comparing itself is in :mod:`~e2e3d_assets.reconstruction.comparison`.
+What belongs here: choosing pairs, linking groups, looking twice where photos hang loose, and the diagnosis when nothing
+fits. The comparing itself is in :mod:`~e2e3d_assets.reconstruction.comparison`.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,23 @@ from .errors import BadInput
 from .match_document import MIN_INLIERS, MatchedPair, MatchesDocument, connected_groups, inliers_by_partner
 from .monitor import Figures, Monitor
 from .options import MatchesOptions
-from .pairing import Pair, Why, alike_pairs, every_pair, merge_reasons, nearby_pairs, pauses, sequence_pairs
+from .pairing import (
+    Pair,
+    Why,
+    alike_pairs,
+    every_pair,
+    linking_pairs,
+    merge_reasons,
+    nearby_pairs,
+    pauses,
+    sequence_pairs,
+)
 from .photo_set import PhotoRecord, PhotoSet
 from .preview import save_preview
 
 _FIRM_INLIERS = 50
 """A photo hangs firmly on the others if two partners share this many points with it: a pose needs two views' points."""
+_LINKS_A_NEIGHBOUR = 3
 _BLURRED = 0.35
 
 
@@ -47,9 +59,15 @@ def match_features(photos: Path, features: Path, out: Path, options: MatchesOpti
     shutil.copyfile(features / DATABASE, database)
     names = [str(record.name) for record in photo_set.accepted]
     comparison = Comparison(database, names, options.seed, monitor)
-    chosen = _choose_pairs(photo_set, database, comparison.image_ids, options, monitor)
+    alike = _Appearance(database, comparison.image_ids, options.seed, monitor)
+    chosen = _choose_pairs(photo_set, alike, options)
     reasons = merge_reasons(chosen)
     comparison.compare(list(reasons), FIRST_LOOK)
+    if "appearance" in chosen:
+        groups = connected_groups(names, comparison.results(reasons))
+        chosen["link"] = alike.linking_pairs(names, groups, set(reasons), _LINKS_A_NEIGHBOUR * options.neighbours)
+        comparison.compare(chosen["link"], FIRST_LOOK)
+        reasons = merge_reasons(chosen)
     loose = weakly_linked(names, comparison.results(reasons))
     again = second_look_pairs(loose, list(reasons))
     comparison.forget(again)
@@ -78,9 +96,7 @@ def second_look_pairs(loose: Sequence[int], pairs: Sequence[Pair]) -> list[Pair]
     return [pair for pair in pairs if wanted & set(pair)]
 
 
-def _choose_pairs(
-    photo_set: PhotoSet, database: Path, image_ids: Sequence[int], options: MatchesOptions, monitor: Monitor
-) -> dict[Why, list[Pair]]:
+def _choose_pairs(photo_set: PhotoSet, alike: "_Appearance", options: MatchesOptions) -> dict[Why, list[Pair]]:
     """Every pair of a small set; else what order, place and appearance suggest."""
     records = photo_set.accepted
     pairing = options.pairing
@@ -94,18 +110,32 @@ def _choose_pairs(
         places = {index: record.gps for index, record in enumerate(records) if record.gps is not None}
         chosen["gps"] = nearby_pairs(places, options.neighbours)
     if pairing in ("auto", "retrieval"):
-        chosen["appearance"] = _pairs_by_appearance(database, image_ids, options, monitor)
+        chosen["appearance"] = alike_pairs(alike.signatures, options.neighbours)
     return chosen
 
 
-def _pairs_by_appearance(
-    database: Path, image_ids: Sequence[int], options: MatchesOptions, monitor: Monitor
-) -> list[Pair]:
-    with pycolmap.Database.open(database) as opened:
-        vectors = signatures(
-            lambda image_id: np.asarray(opened.read_descriptors(image_id).data), image_ids, options.seed, monitor.check
-        )
-    return alike_pairs(vectors, options.neighbours)
+class _Appearance:
+    """The photos' signatures, computed when they are first asked for."""
+
+    def __init__(self, database: Path, image_ids: Sequence[int], seed: int, monitor: Monitor) -> None:
+        self._database, self._image_ids, self._seed, self._monitor = database, image_ids, seed, monitor
+
+    @cached_property
+    def signatures(self) -> np.ndarray:
+        with pycolmap.Database.open(self._database) as opened:
+            return signatures(
+                lambda image_id: np.asarray(opened.read_descriptors(image_id).data),
+                self._image_ids,
+                self._seed,
+                self._monitor.check,
+            )
+
+    def linking_pairs(
+        self, names: Sequence[str], groups: Sequence[Sequence[str]], compared: Collection[Pair], pairs_a_group: int
+    ) -> list[Pair]:
+        index = {name: position for position, name in enumerate(names)}
+        indices = [[index[name] for name in group] for group in groups]
+        return linking_pairs(self.signatures, indices, compared, pairs_a_group)
 
 
 def _require_overlap(document: MatchesDocument, records: Sequence[PhotoRecord]) -> None:

@@ -4,8 +4,9 @@ What belongs here: pure choices on positions, order and appearance. The comparin
 :mod:`~e2e3d_assets.reconstruction.matching`. A pair is (i, j), i < j, indices into the list of photos.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.spatial import KDTree
 from .photo_set import Gps
 
 Pair: TypeAlias = tuple[int, int]
-Why: TypeAlias = Literal["exhaustive", "sequence", "gps", "appearance", "second look"]
+Why: TypeAlias = Literal["exhaustive", "sequence", "gps", "appearance", "link", "second look"]
 
 EARTH_RADIUS_M = 6_371_008.8
 _MAX_PAUSE = timedelta(minutes=10)
@@ -93,6 +94,30 @@ def alike_pairs(signatures: np.ndarray, neighbours: int) -> list[Pair]:
         likeness[i] = -np.inf
         pairs += [(i, int(j)) for j in np.argpartition(-likeness, count - 1)[:count]]
     return _unique(pairs)
+
+
+def linking_pairs(
+    signatures: np.ndarray, groups: Sequence[Sequence[int]], compared: Collection[Pair], pairs_a_group: int
+) -> list[Pair]:
+    """For each group of photos that hangs together, its most alike pairs with photos outside that were not compared.
+
+    Args:
+        signatures: (N, D) unit vectors.
+        groups: indices of photos, the largest group first; the others seek to be linked.
+        compared: pairs that need no second comparison.
+        pairs_a_group: at most.
+    """
+    chosen: list[Pair] = []
+    for group in groups[1:]:
+        members = np.asarray(group)
+        outside = np.setdiff1d(np.arange(len(signatures)), members)
+        likeness = signatures[members] @ signatures[outside].T
+        order = np.argsort(-likeness, axis=None, kind="stable")[: pairs_a_group + len(compared)]
+        rows, columns = np.unravel_index(order, likeness.shape)
+        ranked = ((int(members[row]), int(outside[column])) for row, column in zip(rows, columns, strict=True))
+        fresh = (pair for pair in ((min(p), max(p)) for p in ranked) if pair not in compared)
+        chosen += islice(fresh, pairs_a_group)
+    return _unique(chosen)
 
 
 def merge_reasons(chosen: Mapping[Why, Sequence[Pair]]) -> dict[Pair, list[Why]]:

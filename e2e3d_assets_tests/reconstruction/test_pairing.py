@@ -8,6 +8,7 @@ from e2e3d_assets.reconstruction.pairing import (
     alike_pairs,
     every_pair,
     ground_positions,
+    linking_pairs,
     merge_reasons,
     nearby_pairs,
     pauses,
@@ -56,6 +57,16 @@ def test_alike_pairs():
     assert all((i < 6) == (j < 6) for i, j in pairs)
     assert {index for pair in pairs for index in pair} == set(range(12))
     assert alike_pairs(signatures[:1], 3) == []
+
+
+def test_groups_are_linked_by_their_most_alike_photos():
+    """One scene in two groups falls into two models; its most alike pair across must be tried, once."""
+    angles = np.radians([0, 2, 50, 52.5, 6.5, 8.7, 90, 92])
+    signatures = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    groups = [[0, 1, 2, 3], [4, 5], [6, 7]]
+    assert linking_pairs(signatures, groups, {(1, 4)}, 2) == [(0, 4), (1, 5), (3, 6), (3, 7)]
+    assert (1, 4) in linking_pairs(signatures, groups, set(), 1)
+    assert linking_pairs(signatures, groups[:1], set(), 5) == []
 
 
 def test_reasons_are_merged():
