@@ -30,7 +30,7 @@ from .wavefront import write_obj
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
 _COPIED_AT_ONCE = 1 << 20
 _WORTHWHILE = 1.25  # times a level's triangles that the full model must have
-_LEVEL_TEXTURES = ((10_000, 1024), (50_000, 2048), (1 << 31, 4096))  # (up to so many triangles, texels a side)
+_LEVEL_TEXTURES = ((10_000, 1024), (50_000, 2048), (1 << 31, 3072))  # (up to so many triangles, texels a side)
 _COMPRESSED = frozenset((".glb", ".jpg", ".png", ".laz", ".usdz"))
 
 
