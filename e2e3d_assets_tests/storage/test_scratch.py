@@ -98,6 +98,21 @@ def test_sweeping_at_once_with_new_work(scratch):
     assert list(scratch.root.iterdir()) == []
 
 
+def test_a_janitor_between_the_lock_file_and_its_lock(scratch):
+    """Prevents a directory whose lock file a janitor took for a dead one's: nobody would ever remove it."""
+    pending = [scratch.sweep]
+
+    def sweep_before_the_first_lock(event: str, _: tuple) -> None:
+        if event == "fcntl.flock" and pending:
+            pending.pop()()
+
+    sys.addaudithook(sweep_before_the_first_lock)
+    with scratch.directory("x") as path:
+        assert not pending, "the janitor came"
+        assert path.with_name(f"{path.name}.lock").exists()
+    assert list(scratch.root.iterdir()) == []
+
+
 def test_nothing_to_sweep(scratch):
     """Prevents the first start on a new machine from failing."""
     assert scratch.sweep() == []
