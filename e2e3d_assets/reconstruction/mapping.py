@@ -18,7 +18,7 @@ from .adjustment import adjust_finally
 from .alignment import Alignment, align_model
 from .colmap_database import DATABASE
 from .errors import BadInput
-from .match_document import MatchesDocument
+from .match_document import MatchesDocument, inliers_by_partner
 from .monitor import Figures, Monitor
 from .native import run_cancellable, thread_count
 from .options import SparseModelOptions
@@ -30,6 +30,8 @@ from .sparse_document import CameraResult, ModelSummary, PhotoPose, SparseDocume
 
 SPARSE = "sparse"
 MIN_PHOTOS = 3
+MIN_OBSERVATIONS = 12
+"""A pose has six unknowns and each point gives two equations: fewer than this leave no check against chance."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,12 @@ def build_sparse_model(
     with tempfile.TemporaryDirectory(prefix=".mapping-", dir=out) as scratch:
         mapping = _Mapping(photos / IMAGES, matches / DATABASE, Path(scratch), options, monitor)
         models, attempts = mapping.run(len(compared.groups[0]), len(photo_set.accepted))
+    decisions: dict[pycolmap.Reconstruction, dict[int, Decision]] = {}
+    for model in models:
+        threads = solver_threads(len(photo_set.accepted))
+        decisions[model] = adjust_finally(model, options.refine_principal_point, threads, monitor)
+        leave_out_unsure_photos(model)
+    models = ranked([model for model in models if model.num_reg_images() >= MIN_PHOTOS])
     if not models:
         raise BadInput(
             "No three photos could be brought into one model",
@@ -81,11 +89,8 @@ def build_sparse_model(
             [record.given_name for record in photo_set.accepted],
         )
     places = {str(record.name): record.gps for record in photo_set.accepted if record.gps is not None}
-    threads = solver_threads(len(photo_set.accepted))
-    decisions: list[dict[int, Decision]] = []
     alignments: list[Alignment] = []
     for number, model in enumerate(models):
-        decisions.append(adjust_finally(model, options.refine_principal_point, threads, monitor))
         alignments.append(align_model(model, places, options.seed))
         model.transform(alignments[-1].world_from_model)
         (out / SPARSE / str(number)).mkdir(parents=True)
@@ -95,7 +100,7 @@ def build_sparse_model(
         mapper=options.mapper,
         attempts=attempts,
         photos=_photo_poses(models, names, compared),
-        cameras=_camera_results(models[0], decisions[0]),
+        cameras=_camera_results(models[0], decisions[models[0]]),
         models=[_summary(model) for model in models],
         georeference=alignments[0].georeference,
         frame=alignments[0].frame,
@@ -209,26 +214,33 @@ def without_repetition(models: Sequence[pycolmap.Reconstruction]) -> list[pycolm
     return kept
 
 
+def leave_out_unsure_photos(model: pycolmap.Reconstruction) -> None:
+    """Take photos out of a model in place whose poses rest on hardly any points that fit."""
+    for image_id in model.reg_image_ids():
+        image = model.image(image_id)
+        if image.num_points3D < MIN_OBSERVATIONS:
+            model.deregister_frame(image.frame_id)
+
+
 def _photo_poses(
     models: Sequence[pycolmap.Reconstruction], names: Sequence[str], compared: MatchesDocument
 ) -> list[PhotoPose]:
-    inliers: dict[str, int] = dict.fromkeys(names, 0)
-    for pair in compared.pairs:
-        for name in pair.photos:
-            inliers[name] = max(inliers[name], pair.inliers)
+    partners = inliers_by_partner(names, compared.pairs)
     holders: dict[str, tuple[int, pycolmap.Image]] = {}
     for number, model in enumerate(models):
         for image_id in model.reg_image_ids():
             holders.setdefault(model.image(image_id).name, (number, model.image(image_id)))
-    return [_photo_pose(name, holders.get(name), models, inliers[name]) for name in names]
+    return [_photo_pose(name, holders.get(name), models, partners[name]) for name in names]
 
 
 def _photo_pose(
-    name: str, holder: tuple[int, pycolmap.Image] | None, models: Sequence[pycolmap.Reconstruction], inliers: int
+    name: str,
+    holder: tuple[int, pycolmap.Image] | None,
+    models: Sequence[pycolmap.Reconstruction],
+    partners: Sequence[tuple[int, str]],
 ) -> PhotoPose:
     if holder is None:
-        why = f"its points did not fit the model (at most {inliers} verified in common with another photo)"
-        return PhotoPose(name=name, registered=False, reason=why if inliers else "no other photo shows the same points")
+        return PhotoPose(name=name, registered=False, reason=why_not_registered(partners))
     number, image = holder
     model = models[number]
     errors = [float(model.point3D(point.point3D_id).error) for point in image.get_observation_points2D()]
@@ -242,6 +254,16 @@ def _photo_pose(
         mean_reprojection_error_px=round(float(np.mean(errors)), 4) if errors else None,
         position=(x, y, z),
     )
+
+
+def why_not_registered(partners: Sequence[tuple[int, str]]) -> str:
+    """In plain words, from a photo's verified partners as (points in common, name), the best first."""
+    if not partners:
+        return "no other photo shows the same points: it is blurred, or nothing overlaps it"
+    common, partner = partners[0]
+    if len(partners) == 1:
+        return f"only one photo, {partner}, shows the same points ({common}); two that overlap it are needed"
+    return f"it shares too few points with the others that fit the model (at most {common}, with {partner})"
 
 
 def _camera_results(model: pycolmap.Reconstruction, decisions: Mapping[int, Decision]) -> list[CameraResult]:

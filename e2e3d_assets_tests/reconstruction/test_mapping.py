@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 
 from e2e3d_assets.reconstruction.errors import BadInput, Cancelled
-from e2e3d_assets.reconstruction.mapping import build_sparse_model
+from e2e3d_assets.reconstruction.mapping import build_sparse_model, leave_out_unsure_photos, why_not_registered
 from e2e3d_assets.reconstruction.monitor import Figures, Monitor
 from e2e3d_assets.reconstruction.options import SparseModelOptions
 from e2e3d_assets.reconstruction.sparse_document import SparseDocument
@@ -68,6 +68,25 @@ def test_no_model_is_bad_input(tmp_path: Path):
     pose = ring(8)[0]
     with pytest.raises(BadInput, match="walking around"):
         build(tmp_path, build_model([pose] * 3, points=30))
+
+
+def test_photo_that_rests_on_a_handful_of_points_is_left_out():
+    """A pose by chance puts a photo anywhere; its colours and depths would spoil the model there."""
+    model = build_model(ring(8))
+    unsure = model.image(3)
+    for point in list(unsure.get_observation_points2D())[7:]:
+        track = model.point3D(point.point3D_id).track
+        index = next(element.point2D_idx for element in track.elements if element.image_id == 3)
+        model.delete_observation(3, index)
+    leave_out_unsure_photos(model)
+    assert sorted(model.reg_image_ids()) == [1, 2, 4, 5, 6, 7, 8]
+
+
+def test_reasons_name_the_photos_concerned():
+    """Not registered, full stop: the user would not know what to shoot."""
+    assert "blurred" in why_not_registered([])
+    assert "only one photo, a.jpg, shows the same points (40)" in why_not_registered([(40, "a.jpg")])
+    assert "at most 40, with a.jpg" in why_not_registered([(40, "a.jpg"), (20, "b.jpg")])
 
 
 def test_equal_seeds_give_equal_models(tmp_path: Path):
