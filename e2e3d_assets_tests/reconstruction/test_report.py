@@ -163,7 +163,9 @@ def test_turntable_is_a_film_and_four_pictures(out: Path):
 
 def test_report_without_a_single_stage_record_is_possible(scene: DeliveryScene, tmp_path: Path):
     """An engineer who ran the stages by hand has no record of their costs."""
-    figures = build_report(record(stages=[]), scene.products, tmp_path, ReportOptions(film_frames=0), Monitor())
+    figures = build_report(
+        record(stages=[]), scene.products, tmp_path, ReportOptions(film_frames=0, compared_photos=1), Monitor()
+    )
     assert not (tmp_path / "turntable.webp").exists()
     assert figures["photos_registered"] == CAMERAS
     assert figures["warnings"] == 0

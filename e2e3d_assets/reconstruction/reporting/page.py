@@ -1,0 +1,140 @@
+"""``report.html``: the report as one page that needs neither a network nor a script.
+
+What belongs here: what stands on the page and how numbers are written for people. How it looks is ``report.html.j2``.
+"""
+
+from collections.abc import Sequence
+from importlib import resources
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from ..monitor import Monitor
+from ..report_schema import Report
+from . import pictures, plots, summaries
+from .evidence import Evidence, Findings
+
+
+def render_page(
+    report: Report,
+    evidence: Evidence,
+    findings: Findings,
+    views: Sequence[Image.Image],
+    maps: Sequence[Image.Image],
+    monitor: Monitor,
+) -> str:
+    """The page's HTML.
+
+    Args:
+        report: all figures.
+        evidence: the products, for plots and pictures.
+        findings: what was measured on them.
+        views: renderings of the model.
+        maps: the same views with the map of coverage.
+        monitor: asked for cancellation with each photo.
+    """
+    worst = summaries.worst_likeness(findings.likenesses)
+    samples = [
+        (name, pictures.data_uri(photo), pictures.data_uri(depth))
+        for name, photo, depth in pictures.depth_samples(
+            evidence.undistorted.names, evidence.products["undistorted_photos"], evidence.products["depth_maps"]
+        )
+    ]
+    thumbnails: dict[str, str] = {}
+    for photo in report.photos.items:
+        monitor.check()
+        if photo.image is not None:
+            thumbnails[photo.image] = pictures.data_uri(
+                pictures.small_photo(evidence.products["photos"] / "images" / photo.image)
+            )
+    folder = resources.files("e2e3d_assets.reconstruction") / "reporting"
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(size=_size, duration=_duration, length_of=_length)
+    return environment.from_string((folder / "report.html.j2").read_text("utf-8")).render(
+        report=report,
+        plots=_plots(report, evidence),
+        views=[pictures.data_uri(view) for view in views],
+        maps=[pictures.data_uri(each) for each in maps],
+        map_colors=pictures.COVERAGE_COLORS,
+        worst=[pictures.data_uri(Image.fromarray(each)) for each in (worst.photo, worst.rendering)] if worst else None,
+        samples=samples,
+        thumbnails=thumbnails,
+        total_wall=sum(stage.wall_seconds for stage in report.stages),
+        total_cpu=sum(stage.cpu_seconds for stage in report.stages),
+        most_wall=max((stage.wall_seconds for stage in report.stages), default=0) or 1,
+    )
+
+
+def _plots(report: Report, evidence: Evidence) -> dict[str, str]:
+    numbers = {photo.image: i for i, photo in enumerate(report.photos.items, 1) if photo.image is not None}
+    images = evidence.images
+    cameras = [
+        plots.PlanCamera(
+            numbers[image.name],
+            image.name,
+            tuple(image.projection_center()[:2]),
+            tuple(image.viewing_direction()[:2]),
+        )
+        for image in images
+    ]
+    points = list(evidence.model.points3D.values())
+    pairs = summaries.verified_pairs(evidence.matches)
+    index = {image.name: i for i, image in enumerate(images)}
+    edges = [
+        (index[a], index[b], pair.inliers) for pair in pairs for a, b in [pair.photos] if a in index and b in index
+    ]
+    errors = np.array([point.error for point in points])
+    tracks = np.array([point.track.length() for point in points])
+    longest = int(np.clip(tracks.max(initial=3), 8, 40))
+    accepted = [photo.image for photo in report.photos.items if photo.image is not None]
+    order = {name: i for i, name in enumerate(accepted)}
+    return {
+        "plan": plots.plan(
+            cameras, np.array([point.xyz[:2] for point in points]), edges, metric=report.sparse.scale == "metres"
+        ),
+        "matches": plots.match_matrix(
+            accepted, [(order[a], order[b], pair.inliers) for pair in pairs for a, b in [pair.photos]]
+        ),
+        "errors": plots.histogram(
+            errors,
+            np.linspace(0, max(2.0, float(np.quantile(errors, 0.99))), 41),
+            "reprojection error of a point, pixels",
+            "points",
+            (float(np.median(errors)), f"median {np.median(errors):.2f} px"),
+        ),
+        "tracks": plots.histogram(
+            tracks,
+            np.arange(2, longest + 2) - 0.5,
+            f"photos that see a point (last bar: {longest} or more)",
+            "points",
+            (float(tracks.mean()), f"mean {tracks.mean():.1f}"),
+        ),
+    }
+
+
+def _size(number: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.0f} {unit}" if number >= 100 or unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError
+
+
+def _duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _length(value: float, scale: str) -> str:
+    """A length of the model for people."""
+    if scale != "metres":
+        return f"{value:.3g} units"
+    for factor, unit in ((1, "m"), (100, "cm"), (1000, "mm")):
+        if value * factor >= 1 or unit == "mm":
+            return f"{value * factor:.3g} {unit}"
+    raise AssertionError
