@@ -64,7 +64,15 @@ def open_photo(path: Path, min_size: int, max_pixels: int) -> Image.Image:
     if min(width, height) < min_size:
         photo.close()
         raise UnusablePhoto(f"{width} x {height} pixels are too few: the shorter side must have {min_size}")
+    if b"equirectangular" in _xmp(photo):
+        photo.close()
+        raise UnusablePhoto("it is a 360° panorama: give ordinary photos, or views cut out of it")
     return photo
+
+
+def _xmp(photo: Image.Image) -> bytes:
+    xmp = photo.info.get("xmp", b"")
+    return xmp if isinstance(xmp, bytes) else str(xmp).encode()
 
 
 def is_plain_jpeg(photo: Image.Image) -> bool:
