@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,10 @@ class S3Server:
     endpoint: str
     access_key_id: str
     secret_access_key: str
-    process_ids: tuple[int, ...]
+    kill: Callable[[], None]
+    """Kill the gateway (not the disk behind it) as ``kill -9`` does."""
+    restart: Callable[[], None]
+    """Start it again and wait until it answers."""
 
     def options(self, **changes: object) -> dict[str, object]:
         """Keyword options of the stores."""
@@ -102,7 +105,7 @@ def serve(folder: Path) -> Iterator[S3Server]:
     cluster = _Cluster(folder, port, monitor_port)
     try:
         cluster.start(key, secret)
-        yield S3Server(f"http://127.0.0.1:{port}", key, secret, tuple(p.pid for p in cluster.processes))
+        yield S3Server(f"http://127.0.0.1:{port}", key, secret, cluster.kill_gateway, cluster.start_gateway)
     finally:
         cluster.stop()
 
@@ -153,8 +156,16 @@ class _Cluster:
             "radosgw-admin", "user", "create", "--uid=tests", "--display-name=tests",
             f"--access-key={key}", f"--secret-key={secret}",
         )  # fmt: skip
+        self.start_gateway()
+
+    def start_gateway(self) -> None:
         self._start("radosgw", "-n", "client.rgw", "-f")
         self._until(self._answers, "the gateway")
+
+    def kill_gateway(self) -> None:
+        gateway = self.processes.pop()
+        gateway.kill()
+        gateway.wait()
 
     def stop(self) -> None:
         """The gateway first; what does not listen is killed."""

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from urllib.parse import urlsplit
 
 import boto3
@@ -165,6 +166,25 @@ def test_connections_that_break_are_tried_again(s3_server, url, tmp_path):
         assert cut_at == []
         shaky.on_bytes = lambda sent: None
         assert contents(ArtifactStore(url, tmp_path / "two", **options).latest("temple", "photos").path()) == files
+
+
+def test_a_server_that_is_killed_and_comes_back(s3_server, url, tmp_path):
+    """Prevents a restart of the object store from failing the runs that are writing, and from damaging a product."""
+    files = {f"{n}.bin": random.Random(n).randbytes(10_000_000) for n in range(6)}
+    restarts = []
+
+    def kill_once(done: int, total: int) -> None:
+        if done > total / 2 and not restarts:
+            s3_server.kill()
+            restarts.append(threading.Thread(target=s3_server.restart))
+            restarts[0].start()
+
+    options = s3_server.options(retry_seconds=60)
+    ArtifactStore(url, tmp_path / "one", **options).write(
+        make(tmp_path / "own", files), "temple", "photos", "run", kill_once
+    )
+    restarts[0].join()
+    assert contents(ArtifactStore(url, tmp_path / "two", **options).latest("temple", "photos").path()) == files
 
 
 def test_an_interrupted_upload_ends_and_leaves_nothing(s3_server, url, tmp_path):
