@@ -19,10 +19,10 @@ from .reporting.advice import Ring, judge
 from .reporting.evidence import Evidence, Findings, read_evidence
 from .reporting.fidelity import compare_with_photos, measure_coverage
 from .reporting.page import render_page
+from .reporting.progress import ticks
 from .stereo.ply import read_points
 
 HTML_NAME, JSON_NAME, FILM_NAME = "report.html", "report.json", "turntable.webp"
-_STEPS = 7
 
 
 def build_report(
@@ -38,32 +38,34 @@ def build_report(
         options: how much is measured.
         monitor: progress and cancellation.
     """
-    monitor.progress(0, _STEPS, "reading the products")
+    monitor.check()
     evidence = read_evidence(products)
-    monitor.progress(1, _STEPS, "coverage")
-    coverage = measure_coverage(evidence.mesh, evidence.undistorted.cameras, monitor)
-    monitor.progress(2, _STEPS, "likeness")
+    tick = ticks(monitor, _steps(evidence, options))
+    coverage = measure_coverage(evidence.mesh, evidence.undistorted.cameras, tick)
     undistorted = products["undistorted_photos"]
-    likenesses = compare_with_photos(evidence.mesh, evidence.undistorted, undistorted, options.compared_photos, monitor)
+    likenesses = compare_with_photos(evidence.mesh, evidence.undistorted, undistorted, options.compared_photos, tick)
     findings = Findings(coverage, likenesses)
-    monitor.progress(3, _STEPS, "figures")
     report = _report(record, evidence, findings)
     (out / JSON_NAME).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    monitor.progress(4, _STEPS, "turntable")
     cameras = pictures.viewing_cameras(evidence.focus)
-    views = list(pictures.render_views(evidence.mesh, cameras, monitor))
+    views = list(pictures.render_views(evidence.mesh, cameras, tick))
     save_preview(contact_sheet(views), out)
     for number, view in enumerate(views, 1):
         view.save(out / f"turntable_{number}.png")
     if options.film_frames:
-        film = pictures.render_views(evidence.mesh, pictures.film_cameras(evidence.focus, options.film_frames), monitor)
+        film = pictures.render_views(evidence.mesh, pictures.film_cameras(evidence.focus, options.film_frames), tick)
         pictures.save_film(list(film), out / FILM_NAME)
-    maps = list(pictures.render_coverage(evidence.mesh, coverage.views, cameras, monitor))
-    monitor.progress(5, _STEPS, "page")
-    html = render_page(report, evidence, findings, views, maps, monitor)
+    maps = list(pictures.render_coverage(evidence.mesh, coverage.views, cameras, tick))
+    html = render_page(report, evidence, findings, views, maps, tick)
     (out / HTML_NAME).write_text(html, encoding="utf-8")
-    monitor.progress(_STEPS, _STEPS, "done")
     return _figures(report, (out / HTML_NAME).stat().st_size)
+
+
+def _steps(evidence: Evidence, options: ReportOptions) -> int:
+    """Pictures that will be looked at or drawn."""
+    registered = len(evidence.undistorted.names)
+    drawn = 2 * pictures.TURNTABLE_VIEWS + options.film_frames
+    return registered + min(options.compared_photos, registered) + drawn + len(evidence.photos.photos)
 
 
 def _figures(report: Report, html_bytes: int) -> Figures:

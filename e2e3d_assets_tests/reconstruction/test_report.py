@@ -161,14 +161,18 @@ def test_turntable_is_a_film_and_four_pictures(out: Path):
     assert np.abs(same - frames[0]).mean() < np.abs(same - frames[2]).mean() / 3
 
 
-def test_report_without_a_single_stage_record_is_possible(scene: DeliveryScene, tmp_path: Path):
-    """An engineer who ran the stages by hand has no record of their costs."""
-    figures = build_report(
-        record(stages=[]), scene.products, tmp_path, ReportOptions(film_frames=0, compared_photos=1), Monitor()
-    )
-    assert not (tmp_path / "turntable.webp").exists()
+def test_progress_rises_to_its_end_even_without_a_record_of_stages(scene: DeliveryScene, tmp_path: Path):
+    """People plan by the time that is left. An engineer who ran the stages by hand has no record of their costs."""
+    told: list[tuple[int, int]] = []
+    monitor = Monitor(lambda done, total, what: told.append((done, total)))
+    options = ReportOptions(film_frames=0, compared_photos=4)
+    figures = build_report(record(stages=[]), scene.products, tmp_path, options, monitor)
+    done = [each for each, _ in told]
+    (total,) = {each for _, each in told}
+    assert done == sorted(done)
+    assert total - 3 <= max(done) <= total
     assert figures["photos_registered"] == CAMERAS
-    assert figures["warnings"] == 0
+    assert not (tmp_path / "turntable.webp").exists()
 
 
 def test_cancelling_stops(scene: DeliveryScene, tmp_path: Path):

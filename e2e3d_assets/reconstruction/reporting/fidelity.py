@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..monitor import Monitor
 from ..raycasting import Raycaster, TexturedRenderer
 from ..stereo.photos import read_colour
 from ..stereo.views import Camera, SparseScene
 from ..textured_mesh import TexturedMesh
+from .progress import Tick
 
 _DEPTH_SIDE = 400  # longer side of the depth pictures that tell what a photo sees, pixels
 _DEPTH_TOLERANCE = 0.015  # share of depth by which a seen vertex may lie behind the depth picture
@@ -73,13 +73,13 @@ class Likeness:
     rendering: NDArray[np.uint8]
 
 
-def measure_coverage(mesh: TexturedMesh, cameras: Sequence[Camera], monitor: Monitor) -> Coverage:
+def measure_coverage(mesh: TexturedMesh, cameras: Sequence[Camera], tick: Tick) -> Coverage:
     """Count for each vertex of a mesh the photos that see it."""
     raycaster = Raycaster(mesh.vertices, mesh.faces)
     views = np.zeros(len(mesh.vertices), np.int32)
     resolution = np.full(len(mesh.vertices), np.inf)
     for camera in cameras:
-        monitor.check()
+        tick("coverage")
         small = camera.limited(_DEPTH_SIDE)
         depth = raycaster.hits(small).depth
         in_camera = mesh.vertices @ small.R.T + small.t
@@ -103,7 +103,7 @@ def _vertex_areas(mesh: TexturedMesh) -> NDArray[np.float64]:
 
 
 def compare_with_photos(
-    mesh: TexturedMesh, scene: SparseScene, undistorted: Path, most_photos: int, monitor: Monitor
+    mesh: TexturedMesh, scene: SparseScene, undistorted: Path, most_photos: int, tick: Tick
 ) -> list[Likeness]:
     """Compare renderings with photos, for at most so many photos, spread evenly."""
     renderer = TexturedRenderer(mesh)
@@ -111,7 +111,7 @@ def compare_with_photos(
     step = max(1, math.ceil(len(scene.names) / most_photos))
     found: list[Likeness] = []
     for name, full in list(zip(scene.names, scene.cameras, strict=True))[::step]:
-        monitor.check()
+        tick(f"likeness of {name}")
         camera = full.limited(_COMPARED_SIDE)
         covered = raycaster.hits(camera).face >= 0
         # The rim of the model mixes with the background where rays are averaged.

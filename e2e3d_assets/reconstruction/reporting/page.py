@@ -10,10 +10,10 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from ..monitor import Monitor
 from ..report_schema import Report
 from . import pictures, plots, summaries
 from .evidence import Evidence, Findings
+from .progress import Tick
 
 
 def render_page(
@@ -22,7 +22,7 @@ def render_page(
     findings: Findings,
     views: Sequence[Image.Image],
     maps: Sequence[Image.Image],
-    monitor: Monitor,
+    tick: Tick,
 ) -> str:
     """The page's HTML.
 
@@ -32,7 +32,7 @@ def render_page(
         findings: what was measured on them.
         views: renderings of the model.
         maps: the same views with the map of coverage.
-        monitor: asked for cancellation with each photo.
+        tick: called with each photo.
     """
     worst = summaries.worst_likeness(findings.likenesses)
     samples = [
@@ -43,7 +43,7 @@ def render_page(
     ]
     thumbnails: dict[str, str] = {}
     for photo in report.photos.items:
-        monitor.check()
+        tick(photo.name)
         if photo.image is not None:
             thumbnails[photo.image] = pictures.data_uri(
                 pictures.small_photo(evidence.products["photos"] / "images" / photo.image)

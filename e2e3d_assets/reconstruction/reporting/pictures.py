@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from ..monitor import Monitor
 from ..raycasting import TexturedRenderer, render_shaded
 from ..stereo.formats import map_path, read_map
 from ..stereo.views import Camera
 from ..textured_mesh import TexturedMesh
 from ..viewpoints import Focus, film_azimuths, turntable_azimuths
+from .progress import Tick
 
 TURNTABLE_VIEWS = 4
 _TURNTABLE_SIZE = (640, 520)
@@ -66,22 +66,22 @@ def save_film(frames: Sequence[Image.Image], path: Path) -> None:
     )
 
 
-def render_views(mesh: TexturedMesh, cameras: Sequence[Camera], monitor: Monitor) -> Iterator[Image.Image]:
+def render_views(mesh: TexturedMesh, cameras: Sequence[Camera], tick: Tick) -> Iterator[Image.Image]:
     """The textured model."""
     renderer = TexturedRenderer(mesh)
     for camera in cameras:
-        monitor.check()
+        tick("turntable")
         yield Image.fromarray(renderer.picture(camera))
 
 
 def render_coverage(
-    mesh: TexturedMesh, views: NDArray[np.int32], cameras: Sequence[Camera], monitor: Monitor
+    mesh: TexturedMesh, views: NDArray[np.int32], cameras: Sequence[Camera], tick: Tick
 ) -> Iterator[Image.Image]:
     """The model's shape, coloured by how many photos see each vertex: ``views`` (V,)."""
     classes = np.searchsorted([photos for photos, _ in COVERAGE_COLORS], views, side="right") - 1
     colors = np.array([ImageColor.getrgb(color) for _, color in COVERAGE_COLORS], np.uint8)[classes]
     for camera in cameras:
-        monitor.check()
+        tick("map of coverage")
         yield Image.fromarray(render_shaded(mesh.vertices, mesh.faces, camera.limited(_SAMPLE), colors))
 
 
