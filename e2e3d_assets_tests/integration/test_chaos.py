@@ -29,7 +29,7 @@ from .proxy import Proxy
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "45"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SETS = max(6, min(20, int(SECONDS / 6)))
 CLIENTS = 4
