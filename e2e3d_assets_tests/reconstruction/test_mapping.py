@@ -12,7 +12,7 @@ from e2e3d_assets.reconstruction.monitor import Figures, Monitor
 from e2e3d_assets.reconstruction.options import SparseModelOptions
 from e2e3d_assets.reconstruction.sparse_document import SparseDocument
 
-from .camera_networks import build_model, ring, write_products
+from .camera_networks import HEIGHT, WIDTH, build_model, ring, write_products
 
 
 def build(tmp_path: Path, *models: pycolmap.Reconstruction, **options: object) -> tuple[Path, SparseDocument, Figures]:
@@ -87,6 +87,23 @@ def test_reasons_name_the_photos_concerned():
     assert "blurred" in why_not_registered([])
     assert "only one photo, a.jpg, shows the same points (40)" in why_not_registered([(40, "a.jpg")])
     assert "at most 40, with a.jpg" in why_not_registered([(40, "a.jpg"), (20, "b.jpg")])
+
+
+@pytest.mark.parametrize("mapper", ["incremental", "global"])
+def test_given_calibration_is_kept(tmp_path: Path, mapper: str):
+    """A laboratory's calibration must go through the mapper unchanged."""
+    write_products([build_model(ring(8))], tmp_path / "photos", tmp_path / "matches")
+    params = [1105.0, 1095.0, 602.0, 449.0, 0.001, 0.0, 0.0, 0.0]
+    with pycolmap.Database.open(tmp_path / "matches" / "database.db") as database:
+        camera = pycolmap.Camera(model="OPENCV", width=WIDTH, height=HEIGHT, params=params, camera_id=1)
+        camera.has_prior_focal_length = True
+        database.update_camera(camera)
+    (tmp_path / "out").mkdir()
+    options = SparseModelOptions.model_validate({"mapper": mapper})
+    build_sparse_model(tmp_path / "photos", tmp_path / "matches", tmp_path / "out", options, Monitor())
+    camera = SparseDocument.load(tmp_path / "out").cameras[0]
+    assert camera.params == params
+    assert camera.principal_point_why == "the calibration was given"
 
 
 def test_equal_seeds_give_equal_models(tmp_path: Path):

@@ -1,0 +1,89 @@
+"""Calibrations that the user gives are read, found for their photos, and kept."""
+
+import json
+from pathlib import Path
+
+import pycolmap
+import pytest
+
+from e2e3d_assets.reconstruction.adjustment import adjust_finally
+from e2e3d_assets.reconstruction.calibrations import find_calibration, load_calibrations
+from e2e3d_assets.reconstruction.errors import BadInput
+from e2e3d_assets.reconstruction.features import FeaturesDocument, extract_features
+from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.options import FeaturesOptions, PhotosOptions
+from e2e3d_assets.reconstruction.photo_set import PhotoCamera, PhotoRecord
+from e2e3d_assets.reconstruction.photos import prepare_photos
+
+from .camera_networks import build_model, centre_principal_point, ring
+from .photo_files import save_photos
+
+BROWN = {
+    "projection_type": "brown", "width": 4000, "height": 3000, "focal_x": 0.8, "focal_y": 0.81,
+    "c_x": 0.01, "c_y": -0.02, "k1": -0.1, "k2": 0.02, "p1": 0.001, "p2": -0.002, "k3": 0.0,
+}  # fmt: skip
+PERSPECTIVE = {"projection_type": "perspective", "width": 1600, "height": 900, "focal": 0.7, "k1": 0.0, "k2": 0.0}
+
+
+def photo(width: int, height: int, model: str | None = None) -> PhotoRecord:
+    camera = PhotoCamera(model=model)
+    return PhotoRecord(given_name="a", name="a.jpg", status="accepted", width=width, height=height, camera=camera)
+
+
+def test_parameters_scale_with_the_photo(tmp_path: Path):
+    """Calibrated at full size, used on smaller photos: parameters in pixels would be wrong by that factor."""
+    (tmp_path / "cameras.json").write_text(json.dumps({"v2 dji fc300s 4000 3000 brown 0.8": BROWN}))
+    calibration = find_calibration(load_calibrations(tmp_path / "cameras.json"), photo(2000, 1500))
+    assert calibration is not None
+    model, params = calibration.for_size(2000, 1500)
+    assert model == "OPENCV"
+    assert params == pytest.approx([1600, 1620, 1020, 710, -0.1, 0.02, 0.001, -0.002])
+
+
+def test_the_right_camera_is_found(tmp_path: Path):
+    """Two cameras in one set: the other's calibration is worse than none."""
+    given = {"v2 dji fc300s": BROWN, "v2 apple iphone": PERSPECTIVE | {"width": 4000, "height": 3000}}
+    (tmp_path / "cameras.json").write_text(json.dumps(given))
+    calibrations = load_calibrations(tmp_path / "cameras.json")
+    found = find_calibration(calibrations, photo(4000, 3000, "iPhone"))
+    assert found is not None
+    assert found.focal_x == 0.7
+    assert find_calibration(calibrations, photo(4000, 3000, "EOS")) is None
+    assert find_calibration(calibrations, photo(3000, 4000, "iPhone")) is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": {}}', json.dumps({"a": BROWN | {"focal_x": float("nan")}})])
+def test_broken_file_is_named(tmp_path: Path, text: str):
+    """A calibration that is silently left out gives a model that is wrong in silence."""
+    save_photos(tmp_path / "upload", ["a.jpg", "b.jpg", "c.jpg"])
+    (tmp_path / "upload" / "cameras.json").write_text(text)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(BadInput, match="calibrations cannot be used") as caught:
+        prepare_photos(tmp_path / "upload", tmp_path / "out", PhotosOptions(), Monitor())
+    assert caught.value.files == ("cameras.json",)
+
+
+def test_given_with_the_upload_it_is_in_the_database(tmp_path: Path):
+    """From the upload to COLMAP's camera, through two stages."""
+    save_photos(tmp_path / "upload", ["a.jpg", "b.jpg", "c.jpg"])
+    (tmp_path / "upload" / "cameras.json").write_text(json.dumps({"any": BROWN}))
+    for stage in ("photos", "features"):
+        (tmp_path / stage).mkdir()
+    prepare_photos(tmp_path / "upload", tmp_path / "photos", PhotosOptions(), Monitor())
+    options = FeaturesOptions(max_features=300)
+    figures = extract_features(tmp_path / "photos", tmp_path / "features", options, Monitor())
+    assert figures["cameras_given"] == 1
+    assert FeaturesDocument.load(tmp_path / "features").cameras[0].calibrated
+    with pycolmap.Database.open(tmp_path / "features" / "database.db") as database:
+        camera = database.read_camera(1)
+    assert camera.model_name == "OPENCV"
+    assert camera.params[0] == pytest.approx(0.8 * 320)
+
+
+def test_given_calibration_is_not_refined():
+    """A laboratory's calibration is better than what these photos tell."""
+    model = centre_principal_point(build_model(ring(10), (6.0, -5.0)))
+    before = list(model.camera(1).params)
+    decisions = adjust_finally(model, "auto", 1, Monitor(), given={1})
+    assert list(model.camera(1).params) == before
+    assert decisions[1].why == "the calibration was given"
