@@ -29,6 +29,7 @@ from .errors import BadInput
 from .monitor import Figures, Monitor
 from .options import DepthMapsOptions
 from .stereo import consistency, formats, photos, previews
+from .stereo.devices import kernels_for
 from .stereo.estimation import Level, Problem, estimate
 from .stereo.packing import compare_depths
 from .stereo.propagation import State
@@ -124,13 +125,14 @@ def search_depth_maps(
     plan = DepthPlan.read(undistorted, options)
     warm_up(monitor)
     references = plan.chosen(photos)
+    kernels = kernels_for(options.device)
     levels = [Level(0.25, options.quarter_sweeps), Level(_HALF_SIZE, options.half_sweeps)]
     for done, reference in enumerate(references):
         name = plan.scene.names[reference.photo]
         monitor.progress(done, len(references), f"coarse depth of {name}")
         if not _has_state(out, name):
             problem = _problem(undistorted, plan, reference, options, out / "grey")
-            _save_state(out, name, estimate(problem, levels, between_sweeps=monitor.check))
+            _save_state(out, name, estimate(problem, levels, kernels, between_sweeps=monitor.check))
 
 
 def refine_depth_maps(
@@ -155,6 +157,7 @@ def refine_depth_maps(
     warm_up(monitor)
     references = plan.chosen(photos)
     usable = {reference.photo for reference in plan.usable}
+    kernels = kernels_for(options.device)
     levels = [
         Level(_HALF_SIZE, 0, options.geometric_sweeps),
         Level(1.0, options.full_sweeps, keeps_views=options.keep_views),
@@ -170,7 +173,7 @@ def refine_depth_maps(
             _load_depth(searched, plan.scene.names[source]) if source in usable else nothing
             for source in reference.sources
         ]
-        state = estimate(problem, levels, _load_state(searched, name), neighbours, monitor.check)
+        state = estimate(problem, levels, kernels, _load_state(searched, name), neighbours, monitor.check)
         _save_state(out, name, state)
 
 

@@ -81,6 +81,9 @@ class DepthMapsOptions(StageOptions):
     quarter_sweeps: int = Field(default=6, ge=2, le=20, description="Sweeps at a quarter of the size.")
     half_sweeps: int = Field(default=2, ge=1, le=10, description="Sweeps at half size.")
     full_sweeps: int = Field(default=1, ge=1, le=10, description="Sweeps at full size.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="Processor of the search; auto: a GPU where torch finds one, else the CPU."
+    )
     keep_views: bool = Field(default=False, description="Choose each pixel's photos at half size only: faster.")
     geometric_sweeps: int = Field(default=1, ge=0, le=5, description="Sweeps at half size that also ask the neighbours.")
 
@@ -93,7 +96,7 @@ class DenseCloudOptions(StageOptions):
     max_normal_angle: float = Field(default=30.0, gt=0, le=90, description="Between agreeing normals, degrees.")
     min_views_few: int = Field(default=2, ge=2, le=10, description="Photos that must agree where few see the place.")
     min_views_many: int = Field(default=3, ge=2, le=10, description="Photos that must agree where many see the place.")
-    many_views: int = Field(default=4, ge=2, le=30, description="So many photos that see a place are many.")
+    many_views: int = Field(default=5, ge=2, le=30, description="So many photos that see a place are many.")
 
 
 class MeshOptions(StageOptions):

@@ -9,12 +9,12 @@ Stereo" (CVPR 2019): where a patch is featureless at full size, it is not at a q
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import propagation
-from .packing import compare, compare_depths, resized
+from .packing import Comparison, compare, compare_depths, resized
 from .propagation import Search, State
 from .views import Camera
 
@@ -68,10 +68,33 @@ def level_size(camera: Camera, scale: float) -> tuple[int, int]:
     return max(8, round(camera.width * scale)), max(8, round(camera.height * scale))
 
 
+class Kernels(Protocol):
+    """What a processor must offer; :mod:`.propagation` says what each does. States are changed in place."""
+
+    device: str
+
+    def random_planes(self, compared: Comparison, state: State, search: Search) -> None:
+        """Fill the state's planes at random."""
+        ...
+
+    def plane_costs(self, compared: Comparison, state: State) -> None:
+        """Fill the state's costs."""
+        ...
+
+    def choose_views(self, compared: Comparison, state: State, most_views: int) -> None:
+        """Replace the state's view sets."""
+        ...
+
+    def sweep(self, compared: Comparison, state: State, search: Search) -> None:
+        """Offer every pixel better planes."""
+        ...
+
+
 class LevelEstimator:
     """Sweeps over one photo at one size."""
 
-    def __init__(self, problem: Problem, scale: float) -> None:
+    def __init__(self, problem: Problem, scale: float, kernels: Kernels) -> None:
+        self._kernels = kernels
         width, height = level_size(problem.camera, scale)
         self._problem = problem
         self._camera = problem.camera.resized(width, height)
@@ -91,7 +114,7 @@ class LevelEstimator:
         shape = self._mask.shape
         views = np.where(self._mask, np.uint32((1 << len(self._sources)) - 1), np.uint32(0))
         state = State(np.zeros((*shape, 4), np.float32), np.zeros(shape, np.float32), views)
-        propagation.random_planes(self._compared, state, self._search(0, 0.0))
+        self._kernels.random_planes(self._compared, state, self._search(0, 0.0))
         return state
 
     def refine(self, coarse: State) -> State:
@@ -124,15 +147,15 @@ class LevelEstimator:
 
     def choose_views(self, state: State) -> None:
         """Choose every pixel's views by the present planes."""
-        propagation.choose_views(self._compared, state, self._problem.most_views)
+        self._kernels.choose_views(self._compared, state, self._problem.most_views)
 
     def assess(self, state: State) -> None:
         """Cost the present planes by the present views."""
-        propagation.plane_costs(self._compared, state)
+        self._kernels.plane_costs(self._compared, state)
 
     def sweep(self, state: State, index: int, widest: float = 0.0) -> None:
         """One sweep; even ones run from the top left, odd ones back."""
-        propagation.sweep(self._compared, state, self._search(index, widest))
+        self._kernels.sweep(self._compared, state, self._search(index, widest))
 
     def _search(self, index: int, widest: float) -> Search:
         self._seed += 1
@@ -164,6 +187,7 @@ def _reduced(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.boo
 def estimate(
     problem: Problem,
     levels: Sequence[Level],
+    kernels: Kernels,
     start: State | None = None,
     neighbour_depths: Sequence[NDArray[np.float32]] | None = None,
     between_sweeps: Callable[[], None] = lambda: None,
@@ -173,13 +197,14 @@ def estimate(
     Args:
         problem: the photo.
         levels: coarse to fine.
+        kernels: of the processor that works.
         start: where to go on from.
         neighbour_depths: the sources' depth maps, of any size, for the geometric sweeps; without them there are none.
         between_sweeps: called often; may raise to stop.
     """
     state = start
     for level in levels:
-        estimator = LevelEstimator(problem, level.scale)
+        estimator = LevelEstimator(problem, level.scale, kernels)
         widest = 0.0 if state else (1 / problem.depth_range[0] - 1 / problem.depth_range[1]) / 2
         state = estimator.refine(state) if state else estimator.start()
         for index in range(level.sweeps):

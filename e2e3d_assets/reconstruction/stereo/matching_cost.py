@@ -26,9 +26,9 @@ _OFFSETS = [(x, y) for y in _LATTICE for x in _LATTICE if abs(x) + abs(y) < 2 * 
 SAMPLES = len(_OFFSETS)
 OFFSET_X = np.array([x for x, _ in _OFFSETS], np.float32)
 OFFSET_Y = np.array([y for _, y in _OFFSETS], np.float32)
-_SPATIAL_WEIGHT = np.exp(-(OFFSET_X**2 + OFFSET_Y**2) / (2 * RADIUS**2)).astype(np.float32)
-_LIKENESS = np.float32(1 / 35.0**2)  # a sample whose grey value differs by 35 counts a quarter
-_NOISE = np.float32(
+SPATIAL_WEIGHT = np.exp(-(OFFSET_X**2 + OFFSET_Y**2) / (2 * RADIUS**2)).astype(np.float32)
+LIKENESS = np.float32(1 / 35.0**2)  # a sample whose grey value differs by 35 counts a quarter
+NOISE = np.float32(
     1.0
 )  # variance of sensor noise, grey values squared: flat patches get a cost near 1, not a random one
 
@@ -36,7 +36,7 @@ _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
 _FAR_BEHIND = np.float32(1e-6)
-_SAME_SURFACE = np.float32(1.03)  # ratio of depths of neighbouring pixels
+SAME_SURFACE = np.float32(1.03)  # ratio of depths of neighbouring pixels
 _BYTE = np.uint32(255)
 _SHIFT_RIGHT = np.uint32(8)
 _SHIFT_BELOW = np.uint32(16)
@@ -69,15 +69,15 @@ def weigh_patch(reference, at, offsets, weights, centred):
     for i in range(SAMPLES):
         value = _grey(load(reference, at, offsets[i]))
         unlikeness = value - centre
-        fall = _ONE + _LIKENESS * unlikeness * unlikeness
-        weight = _SPATIAL_WEIGHT[i] / (fall * fall)
+        fall = _ONE + LIKENESS * unlikeness * unlikeness
+        weight = SPATIAL_WEIGHT[i] / (fall * fall)
         weights[i] = weight
         centred[i] = value
         total += weight
         mean += weight * value
     scale = _ONE / total
     mean *= scale
-    variance = _NOISE
+    variance = NOISE
     for i in range(SAMPLES):
         weight = weights[i] * scale
         deviation = centred[i] - mean
@@ -155,7 +155,7 @@ def photometric_cost(compared, index, x, y, inverse_depth, slope_x, slope_y, wei
         mean += weighted
         square += weighted * value
         product += centred[i] * value
-    other_variance = max(square - mean * mean, _ZERO) + _NOISE
+    other_variance = max(square - mean * mean, _ZERO) + NOISE
     return _ONE - product / np.sqrt(variance * other_variance)
 
 
@@ -169,7 +169,7 @@ def _inverse_depth_at(depths, base, width, height, x, y):
     a, b = depths[at], depths[at + 1]
     c, d = depths[at + width], depths[at + width + 1]
     least = min(a, b, c, d)
-    if least > _ZERO and max(a, b, c, d) < _SAME_SURFACE * least:
+    if least > _ZERO and max(a, b, c, d) < SAME_SURFACE * least:
         above = (_ONE - fx) / a + fx / b
         below = (_ONE - fx) / c + fx / d
         return (_ONE - fy) * above + fy * below

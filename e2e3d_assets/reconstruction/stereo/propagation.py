@@ -64,13 +64,13 @@ _BANDS = 16
 _LEFT, _ABOVE, _ANYWHERE, _RANDOM, _RANDOM_AGAIN, _DEPTH, _NORMAL, _BOTH, _TRIALS = range(9)
 _REACH = 10  # of _ANYWHERE, pixels
 _REACH_WIDTH = np.float32(2 * _REACH + 1)
-_DOING_BADLY = np.float32(0.3)
-_MUCH_BETTER = np.float32(0.6)
+DOING_BADLY = np.float32(0.3)
+MUCH_BETTER = np.float32(0.6)
 _SAME_DISPARITY = np.float32(0.02)  # pixels
 _SAME_NORMAL = np.float32(0.9999)
-_STEP = (np.float32(0.03), np.float32(np.log(1.5 / 0.03)))  # pixels of disparity: least, log of the largest over it
-_TILT = (np.float32(0.01), np.float32(np.log(0.4 / 0.01)))
-_GEOMETRIC_MOST = np.float32(3.0)  # pixels
+STEP = (np.float32(0.03), np.float32(np.log(1.5 / 0.03)))  # pixels of disparity: least, log of the largest over it
+TILT = (np.float32(0.01), np.float32(np.log(0.4 / 0.01)))
+GEOMETRIC_MOST = np.float32(3.0)  # pixels
 
 _WINDOW = 5
 _OWN_WEIGHT = np.float32(0.25)
@@ -123,7 +123,7 @@ def _plane_cost(compared, nx, ny, nz, depth, x, y, rx, ry, views, limit, weights
                 compared, view, px, py, inverse, slope_x, slope_y, weights, centred, variance
             )  # fmt: skip
             if compared.geometric_weight > _ZERO:
-                disagreement = geometric_cost(compared, view, px, py, inverse, _GEOMETRIC_MOST)
+                disagreement = geometric_cost(compared, view, px, py, inverse, GEOMETRIC_MOST)
                 total += compared.geometric_weight * disagreement
             if total > most:
                 return _NEVER
@@ -179,6 +179,11 @@ def choose_views(compared: Comparison, state: State, most_views: int) -> None:
     """
     costs = np.zeros((len(compared.geometry), *state.views.shape), np.uint8)
     _costs_by_view(compared, state, costs)
+    choose_views_by(costs, state, most_views)
+
+
+def choose_views_by(costs: NDArray[np.uint8], state: State, most_views: int) -> None:
+    """The same from costs that are known: (views, height, width), in 127ths."""
     window = (_WINDOW, _WINDOW)
     means = np.stack(
         [cv2.boxFilter(costs[i], cv2.CV_32F, window, borderType=cv2.BORDER_REPLICATE) for i in range(len(costs))],
@@ -277,9 +282,9 @@ def sweep(compared: Comparison, state: State, search: Search) -> None:
                 cost = costs[y, x]
 
                 fresh_start = False
-                if cost > _DOING_BADLY:
+                if cost > DOING_BADLY:
                     adopted = _NO_VIEWS
-                    bound = _MUCH_BETTER * cost
+                    bound = MUCH_BETTER * cost
                     if views[y, left] != _NO_VIEWS and costs[y, left] < bound:
                         adopted = views[y, left]
                         bound = costs[y, left]
@@ -331,12 +336,12 @@ def sweep(compared: Comparison, state: State, search: Search) -> None:
                                 random, share = uniform(random)
                                 change = share * search.widest
                             else:
-                                random, pixels = log_uniform(random, _STEP[0], _STEP[1])
+                                random, pixels = log_uniform(random, STEP[0], STEP[1])
                                 change = pixels * search.disparity
                             random, change = signed(random, change)
                             tdepth = _ONE / min(max(_ONE / depth + change, search.farthest), search.nearest)
                         if trial != _DEPTH:
-                            random, tilt = log_uniform(random, _TILT[0], _TILT[1])
+                            random, tilt = log_uniform(random, TILT[0], TILT[1])
                             random, tx, ty, tz = tilted(random, tx, ty, tz, tilt, rx, ry)
                     if not (tdepth * search.nearest >= _ONE and tdepth * search.farthest <= _ONE):
                         continue

@@ -13,6 +13,7 @@ import numpy as np
 from ..monitor import Monitor
 from . import consistency
 from .compiled import cache_folder, version
+from .devices import CpuKernels
 from .estimation import Level, Problem, estimate
 from .merging import PhotoMaps, Tolerance, merge
 from .packing import compare_depths
@@ -74,7 +75,7 @@ def call_every_kernel() -> None:
         seed=0,
     )
     depth = np.ones(photo.shape, np.float32)
-    estimate(problem, [Level(1.0, 1, 1)], neighbour_depths=[depth])
+    estimate(problem, [Level(1.0, 1, 1)], CpuKernels(), neighbour_depths=[depth])
     consistency.agreement(depth, compare_depths(cameras[0], cameras[1:], [depth]), 1.0)
     normal = np.zeros((*photo.shape, 3), np.int8)
     colour = np.zeros((*photo.shape, 3), np.uint8)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from e2e3d_assets.reconstruction.stereo.devices import CpuKernels
 from e2e3d_assets.reconstruction.stereo.estimation import Level, Problem, estimate
 from e2e3d_assets.reconstruction.stereo.propagation import State
 
@@ -24,7 +25,9 @@ def problem(renderings: list[Rendering], seed: int = 1) -> Problem:
 
 def search(renderings: list[Rendering]) -> State:
     levels = [Level(0.5, 3), Level(1.0, 1, 1)]
-    return estimate(problem(renderings), levels, neighbour_depths=[r.depth.astype(np.float32) for r in renderings[:4]])
+    return estimate(
+        problem(renderings), levels, CpuKernels(), neighbour_depths=[r.depth.astype(np.float32) for r in renderings[:4]]
+    )
 
 
 def test_result_does_not_depend_on_threads(renderings: list[Rendering], monkeypatch: pytest.MonkeyPatch):

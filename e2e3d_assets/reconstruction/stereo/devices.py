@@ -1,0 +1,57 @@
+"""Which processor does the search: numba's kernels on the CPU, or torch's on a GPU.
+
+What belongs here: the choice. What does not: either implementation. torch is imported only where a GPU is asked for or
+might be there.
+"""
+
+import importlib.metadata
+import importlib.util
+from typing import Literal
+
+from ..errors import BadInput
+from . import propagation
+from .estimation import Kernels
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class CpuKernels:
+    """:mod:`.propagation`'s kernels, as :class:`.estimation.Kernels`."""
+
+    device = "cpu"
+    random_planes = staticmethod(propagation.random_planes)
+    plane_costs = staticmethod(propagation.plane_costs)
+    choose_views = staticmethod(propagation.choose_views)
+    sweep = staticmethod(propagation.sweep)
+
+
+def kernels_for(device: Device) -> Kernels:
+    """The kernels for a device; ``auto`` takes a GPU where torch finds one (ROCm counts as ``cuda``).
+
+    Raises:
+        BadInput: if a GPU is asked for that is not there.
+    """
+    if device == "cpu":
+        return CpuKernels()
+    found = _gpu()
+    if device == "auto" and not found:
+        return CpuKernels()
+    if device not in ("auto", found):
+        raise BadInput(
+            f"Depth maps were asked for on {device}, which torch does not find here",
+            "Install torch for this GPU, or set the option device to auto or cpu",
+        )
+    from .torch_kernels import TorchKernels
+
+    return TorchKernels(found)
+
+
+def _gpu() -> str:
+    """The GPU that torch would use, or nothing."""
+    if importlib.util.find_spec("torch") is None or importlib.metadata.version("torch").endswith("+cpu"):
+        return ""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else ""

@@ -1,0 +1,90 @@
+"""The same search in torch, on CPU tensors against the numba kernels."""
+
+import numpy as np
+import pytest
+
+from e2e3d_assets.reconstruction.stereo.devices import CpuKernels, kernels_for
+from e2e3d_assets.reconstruction.stereo.estimation import Kernels, Level, LevelEstimator, estimate
+from e2e3d_assets.reconstruction.stereo.propagation import State
+
+from .scene import Rendering
+from .test_propagation import problem
+
+torch = pytest.importorskip("torch")
+from e2e3d_assets.reconstruction.stereo import torch_kernels  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small tensors: torch's threads would wait for each other most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def searched(renderings: list[Rendering], kernels: Kernels) -> State:
+    levels = [Level(0.5, 4), Level(1.0, 1, 1)]
+    return estimate(problem(renderings), levels, kernels, neighbour_depths=neighbours(renderings))
+
+
+def neighbours(renderings: list[Rendering]) -> list[np.ndarray]:
+    return [renderings[i].depth.astype(np.float32) for i in (0, 1, 3, 4)]
+
+
+@pytest.mark.slow
+def test_finds_the_same_surface(renderings: list[Rendering]):
+    """A GPU run must give the product of a CPU run."""
+    ours = searched(renderings, CpuKernels())
+    theirs = searched(renderings, torch_kernels.TorchKernels("cpu"))
+    confident = ours.costs < 0.3
+    assert confident.mean() > 0.3
+    difference = np.abs(ours.planes[..., 3] / theirs.planes[..., 3] - 1)[confident]
+    assert (difference < 0.01).mean() > 0.95
+
+
+@pytest.mark.parametrize("geometric", [False, True])
+def test_costs_are_the_same(renderings: list[Rendering], geometric: bool):
+    """Both must measure with the same rule, or thresholds mean different things."""
+    found = searched(renderings, CpuKernels())
+    costs = []
+    for kernels in (CpuKernels(), torch_kernels.TorchKernels("cpu")):
+        estimator = LevelEstimator(problem(renderings), 1.0, kernels)
+        if geometric:
+            estimator.consult(neighbours(renderings))
+        state = State(found.planes.copy(), np.zeros_like(found.costs), found.views.copy())
+        estimator.assess(state)
+        costs.append(state.costs)
+    assert (np.abs(costs[0] - costs[1]) < 5e-3).mean() > 0.999
+
+
+def test_out_of_memory_takes_smaller_pieces_then_the_cpu(renderings: list[Rendering], monkeypatch: pytest.MonkeyPatch):
+    """A small GPU must slow down, not fail."""
+    kernels = torch_kernels.TorchKernels("cpu")
+    plain = torch_kernels._improve
+    sizes: list[int] = []
+
+    def small_memory(photos, fields, pixels, search, random):
+        sizes.append(len(pixels))
+        if len(pixels) > limit:
+            raise torch.OutOfMemoryError
+        plain(photos, fields, pixels, search, random)
+
+    monkeypatch.setattr(torch_kernels, "_improve", small_memory)
+    monkeypatch.setattr(torch_kernels, "_FEWEST_PIXELS", 1 << 8)
+    limit = 1 << 9
+    estimate(problem(renderings), [Level(0.25, 1)], kernels)
+    assert max(sizes) > limit >= sizes[-1]
+    limit = 0
+    estimate(problem(renderings), [Level(0.25, 1)], kernels)
+    assert kernels.device.startswith("cpu, for want")
+
+
+def test_absent_gpu_is_said(monkeypatch: pytest.MonkeyPatch):
+    """Asking for a GPU that is not there must not silently take hours."""
+    from e2e3d_assets.reconstruction.errors import BadInput
+
+    if not torch.cuda.is_available():
+        with pytest.raises(BadInput, match="cuda"):
+            kernels_for("cuda")
+    assert isinstance(kernels_for("cpu"), CpuKernels)
