@@ -1,0 +1,97 @@
+"""Calibrations that the user gives: ``cameras.json`` as OpenDroneMap writes it.
+
+What belongs here: reading it, and which camera of it took a photo. Lengths are in shares of the longer side, and the
+principal point is measured from the centre. A given calibration is not refined.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import BadInput
+from .photo_set import PhotoRecord
+
+FILE_NAME = "cameras.json"
+COLMAP_MODELS = ("OPENCV", "FULL_OPENCV")
+"""Cameras of these models in a COLMAP database are given ones: estimated ones have fewer parameters."""
+_SAME_ASPECT = 0.01
+
+
+class Calibration(BaseModel):
+    """One camera's parameters (Brown, "Close-range camera calibration", 1971)."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    projection_type: Literal["brown", "perspective"]
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    focal_x: float = Field(gt=0.1, lt=20.0, validation_alias=AliasChoices("focal_x", "focal"))
+    focal_y: float = Field(gt=0.1, lt=20.0, validation_alias=AliasChoices("focal_y", "focal"))
+    c_x: float = Field(default=0.0, gt=-0.3, lt=0.3)
+    c_y: float = Field(default=0.0, gt=-0.3, lt=0.3)
+    k1: float = 0.0
+    k2: float = 0.0
+    k3: float = 0.0
+    p1: float = 0.0
+    p2: float = 0.0
+
+    def for_size(self, width: int, height: int) -> tuple[str, list[float]]:
+        """COLMAP's camera model and parameters for photos of this size."""
+        size = max(width, height)
+        params = [
+            self.focal_x * size,
+            self.focal_y * size,
+            width / 2 + self.c_x * size,
+            height / 2 + self.c_y * size,
+            self.k1,
+            self.k2,
+            self.p1,
+            self.p2,
+        ]
+        return ("FULL_OPENCV", [*params, self.k3, 0.0, 0.0, 0.0]) if self.k3 else ("OPENCV", params)
+
+
+def load_calibrations(file: Path) -> dict[str, Calibration]:
+    """Calibrations by the camera's name; none if there is no file.
+
+    Raises:
+        BadInput: the file is not what OpenDroneMap writes.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(entries, dict):
+            raise TypeError("it must hold one object by camera name")
+        return {str(name): Calibration.model_validate(entry) for name, entry in entries.items()}
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc'])) or 'camera'}: {first['msg']}"
+    except (ValueError, TypeError, RecursionError) as error:
+        what = str(error)
+    raise BadInput(
+        f"The camera calibrations cannot be used ({what})", "Mend cameras.json, or leave it out", [FILE_NAME]
+    )
+
+
+def find_calibration(calibrations: Mapping[str, Calibration], photo: PhotoRecord) -> Calibration | None:
+    """The camera that took a photo: the one whose name holds the photo's camera model, or the only one given.
+
+    Photos of another aspect ratio (cropped, or held upright) are not covered.
+    """
+    if not photo.width or not photo.height:
+        return None
+    aspect = photo.width / photo.height
+    fitting = {
+        name.lower(): calibration
+        for name, calibration in calibrations.items()
+        if abs(calibration.width / calibration.height / aspect - 1.0) < _SAME_ASPECT
+    }
+    model = (photo.camera.model or "").lower()
+    named = [calibration for name, calibration in fitting.items() if model and model in name]
+    if named:
+        return named[0]
+    return next(iter(fitting.values())) if len(calibrations) == 1 and fitting else None
