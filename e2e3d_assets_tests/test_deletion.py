@@ -99,6 +99,7 @@ def test_run_that_does_not_stop_is_told(instance, monkeypatch):
         cancel_runs(instance, "banana", patience_seconds=0)
 
 
+@pytest.mark.slow
 def test_the_command_asks_first_and_the_name_is_not_used_again(settings, tmp_path):
     """Prevents a typing error from deleting a year of photos, and new photos under an old history."""
     fill(settings, tmp_path)

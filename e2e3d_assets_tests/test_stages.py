@@ -33,7 +33,7 @@ class Pipeline:
     def __init__(self, directory: Path) -> None:
         self.text = "hello"
         self.calls: list[str] = []
-        self.problem: Exception | None = None
+        self.problem: BaseException | None = None
 
         @stage_asset(code_version="1")
         def photos(context: dg.AssetExecutionContext, stages: Stages):
@@ -137,6 +137,13 @@ def test_bad_input_is_told_and_not_retried(pipeline, instance, settings):
     assert told.description == "2 of 2 photos are text files (a.jpg, b.jpg). Upload JPEG files."
     assert told.metadata["remedy"].value == "Upload JPEG files"
     assert not list(settings.scratch.glob("*banana*")), "a failed stage leaves no scratch"
+
+
+def test_interrupted_stage_is_not_tried_again(pipeline, instance):
+    """Prevents cancelling from being taken for a reason to retry, which is what Dagster does by itself."""
+    pipeline.problem = KeyboardInterrupt()
+    assert not pipeline.run(instance).success
+    assert pipeline.calls == ["photos"]
 
 
 def test_wrong_overrides_fail_before_any_work(pipeline, instance):
