@@ -25,6 +25,7 @@ from .runs import UPLOAD_TAG, Choice, UploadVersion, latest_versions, next_versi
 from .settings import Settings
 from .stages import StageMeta
 from .storage.artifacts import Artifact
+from .storage.errors import Refused
 from .storage.scratch import Scratch
 from .storage.store import ArtifactStore
 from .stores import open_artifacts, open_uploads
@@ -130,7 +131,11 @@ def _upload(photos: Path, image_set: str, settings: Settings, instance: dg.Dagst
         )
     instance.add_dynamic_partitions(str(image_sets.name), [image_set])
     latest = latest_versions(instance, image_set).get(image_set)
-    return next_version(image_set, open_uploads(settings).replace(image_set, photos).fingerprint, latest)
+    try:
+        upload = open_uploads(settings).replace(image_set, photos)
+    except Refused as error:
+        raise NoModel(str(error)) from error
+    return next_version(image_set, upload.fingerprint, latest)
 
 
 def _require_writable(directory: Path) -> None:

@@ -53,6 +53,9 @@ def tend_storage(context: dg.OpExecutionContext, config: Pruning) -> None:
     Scratch(settings.scratch).sweep()
     store = open_artifacts(settings)
     troubled = _prune_products(context, store, settings, config)
+    if not config.dry_run:
+        freed = store.cache.trim(int(settings.cache_gb * 1e9), settings.longest_run_hours * 3600)
+        context.log.info(f"Removed {freed:,} bytes of local copies that no run has used of late.")
     uploads, _ = survey_uploads(open_uploads(settings))
     rows = survey_storage(store, uploads)
     context.log_event(

@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     uploads: str | None = Field(default=None, description="URL of the uploads; default: a folder in E2E3D_HOME.")
     scratch_dir: Path | None = Field(default=None, description="Folder for work in progress; default: in E2E3D_HOME.")
 
+    cache_gb: float = Field(
+        default=50, ge=0, description="What local copies of a bucket's products may take after the night, GB."
+    )
+
     s3_endpoint: str | None = Field(default=None, description="URL of the S3 server; default: Amazon's.")
     s3_region: str | None = Field(default=None, description="Region that S3 requests are signed for.")
     s3_path_style: bool = Field(default=True, description="Whether the bucket stands in the path, not the host name.")

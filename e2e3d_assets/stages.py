@@ -144,8 +144,8 @@ class Stages(dg.ConfigurableResource):
         return RunRecord(
             image_set=context.partition_key,
             quality=choice.quality,
-            started=datetime.fromtimestamp(context.instance.get_run_stats(context.run_id).start_time or 0, tz=UTC),
-            run_id=context.run_id,
+            started=datetime.fromtimestamp(context.instance.get_run_stats(context.run.run_id).start_time or 0, tz=UTC),
+            run_id=context.run.run_id,
             overrides=choice.overrides,
             stages=[
                 StageRecord(stage=name, figures=made.figures, options=made.options, **asdict(made.cost))

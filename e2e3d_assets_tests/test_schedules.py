@@ -1,5 +1,7 @@
 """The night's work, on real stores."""
 
+import shutil
+
 import dagster as dg
 import pytest
 
@@ -46,6 +48,18 @@ def test_old_revisions_go_and_the_rest_is_counted(store, instance):
     assert told["upload_bytes"] == 5
     assert told["old_bytes"] == 0
     assert "| banana |" in told["table"]
+
+
+def test_unused_local_copies_go(store, instance, settings, tmp_path, monkeypatch):
+    """Prevents a worker's disk from filling with copies of what lies in the bucket."""
+    monkeypatch.setenv("E2E3D_CACHE_GB", "0")
+    copied = store.latest("banana", "mesh")
+    store.cache.adopt(shutil.copytree(copied.path(), tmp_path / "fetched"), copied.files)
+    assert any(path.is_file() for path in store.cache.root.rglob("*"))
+    assert maintain(instance, dry_run=True).success
+    assert any(path.is_file() for path in store.cache.root.rglob("*"))
+    assert maintain(instance).success
+    assert not any(path.is_file() for path in store.cache.root.rglob("*"))
 
 
 def test_dry_run_only_tells(store, instance):
