@@ -54,7 +54,9 @@ def test_unused_local_copies_go(store, instance, settings, tmp_path, monkeypatch
     """Prevents a worker's disk from filling with copies of what lies in the bucket."""
     monkeypatch.setenv("E2E3D_CACHE_GB", "0")
     copied = store.latest("banana", "mesh")
-    store.cache.adopt(shutil.copytree(copied.path(), tmp_path / "fetched"), copied.files)
+    scratch = shutil.copytree(copied.path(), tmp_path / "scratch")
+    store.cache.adopt(scratch, copied.files)
+    shutil.rmtree(scratch)
     assert any(path.is_file() for path in store.cache.root.rglob("*"))
     assert maintain(instance, dry_run=True).success
     assert any(path.is_file() for path in store.cache.root.rglob("*"))

@@ -88,11 +88,13 @@ class Cache:
             unused_seconds: what was used more recently stays whatever its size; longer than any run.
         """
         with plain_disk_errors("trim", self.root):
-            before = used = self._used()
+            before = self._used()
             old = time.time() - unused_seconds
             for part in _entries(self.root / "parts"):
                 if part.stat().st_mtime < old:
                     part.unlink(missing_ok=True)
+            self._drop_unseen(old)
+            used = self._used()
             kept = [*_entries(self.root / "views"), *_entries(self.root / "uploads")]
             for folder in sorted(kept, key=lambda path: path.stat().st_mtime):
                 if used <= keep_bytes or folder.stat().st_mtime >= old:
