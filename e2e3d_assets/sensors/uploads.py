@@ -32,7 +32,8 @@ def upload_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     try:
         uploads, unusable = survey_uploads(store)
     except StoreError as error:
-        return dg.SensorResult(skip_reason=f"The uploads cannot be listed, so nothing is changed. {error}")
+        told = f"The uploads cannot be listed, so nothing is changed. {error}"
+        return dg.SensorResult(skip_reason=told, cursor=context.cursor)
     state = state_of(uploads)
     if not unusable and context.cursor == _cursor(state):
         return dg.SensorResult(skip_reason=f"Nothing has changed in {len(uploads)} image sets.", cursor=context.cursor)
