@@ -23,10 +23,15 @@ _MAX_ERROR_IN_MEDIANS = 5.0
 _MIN_TRIANGULATION_ANGLE_DEG = 1.5
 _FUNCTION_TOLERANCE = 1e-5
 _MAX_ITERATIONS = 50
+_ON_OFF = {"yes": "on", "no": "off"}
 
 
 def adjust_finally(
-    model: pycolmap.Reconstruction, choice: Literal["auto", "yes", "no"], threads: int, monitor: Monitor
+    model: pycolmap.Reconstruction,
+    choice: Literal["auto", "yes", "no"],
+    threads: int,
+    monitor: Monitor,
+    given: Collection[int] = (),
 ) -> dict[int, Decision]:
     """Adjust a model in place.
 
@@ -35,20 +40,21 @@ def adjust_finally(
         choice: whether principal points are refined; auto decides for each camera.
         threads: of the solver; one thread gives the same numbers on every machine.
         monitor: cancellation.
+        given: cameras whose calibration was given and is kept.
 
     Returns:
         the decision for each camera id in use.
     """
-    decisions = _decide_all(model, choice, threads, monitor)
+    decisions = _decide_all(model, choice, threads, monitor, given)
     free = {camera_id for camera_id, decision in decisions.items() if decision.refine}
     if free:
-        _adjust(model, free, None, threads, monitor)
+        _adjust(model, free, given, None, threads, monitor)
     for number in range(_ROUNDS):
         median = median_error(model)
         if number > 0:
             limit = _MAX_ERROR_IN_MEDIANS * median
             pycolmap.ObservationManager(model).filter_all_points3D(limit, _MIN_TRIANGULATION_ANGLE_DEG)
-        _adjust(model, free, median, threads, monitor)
+        _adjust(model, free, given, median, threads, monitor)
     return decisions
 
 
@@ -60,23 +66,37 @@ def median_error(model: pycolmap.Reconstruction) -> float:
 
 
 def _decide_all(
-    model: pycolmap.Reconstruction, choice: Literal["auto", "yes", "no"], threads: int, monitor: Monitor
+    model: pycolmap.Reconstruction,
+    choice: Literal["auto", "yes", "no"],
+    threads: int,
+    monitor: Monitor,
+    given: Collection[int],
 ) -> dict[int, Decision]:
     used = sorted({model.image(image_id).camera_id for image_id in model.reg_image_ids()})
+    decisions = {camera_id: Decision(False, "the calibration was given") for camera_id in used if camera_id in given}
+    unknown = [camera_id for camera_id in used if camera_id not in given]
     if choice != "auto":
-        return dict.fromkeys(used, Decision(choice == "yes", f"switched {'on' if choice == 'yes' else 'off'}"))
-    trial = pycolmap.Reconstruction(model)
-    _adjust(trial, set(used), None, threads, monitor)
-    return {camera_id: decide(trial, camera_id) for camera_id in used}
+        return decisions | dict.fromkeys(unknown, Decision(choice == "yes", f"switched {_ON_OFF[choice]}"))
+    if unknown:
+        trial = pycolmap.Reconstruction(model)
+        _adjust(trial, unknown, given, None, threads, monitor)
+        decisions |= {camera_id: decide(trial, camera_id) for camera_id in unknown}
+    return decisions
 
 
 def _adjust(
-    model: pycolmap.Reconstruction, free: Collection[int], scale: float | None, threads: int, monitor: Monitor
+    model: pycolmap.Reconstruction,
+    free: Collection[int],
+    given: Collection[int],
+    scale: float | None,
+    threads: int,
+    monitor: Monitor,
 ) -> None:
     """One adjustment of everything in place.
 
     Args:
         free: cameras whose principal points are free; where some are, the others keep all their intrinsics.
+        given: cameras that keep all their intrinsics in any case.
         scale: of the Cauchy loss in pixels; None minimises squares.
     """
     options = pycolmap.BundleAdjustmentOptions()
@@ -92,8 +112,9 @@ def _adjust(
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         config.add_image(image_id)
-        if free and model.image(image_id).camera_id not in free:
-            config.set_constant_cam_intrinsics(model.image(image_id).camera_id)
+        camera_id = model.image(image_id).camera_id
+        if camera_id in given or (free and camera_id not in free):
+            config.set_constant_cam_intrinsics(camera_id)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     run_cancellable(lambda _: pycolmap.create_default_bundle_adjuster(options, config, model).solve(), monitor)
     model.update_point_3d_errors()

@@ -14,6 +14,8 @@ import pycolmap
 from PIL import Image, ImageDraw
 from pydantic import BaseModel, ConfigDict
 
+from .calibrations import COLMAP_MODELS, Calibration, find_calibration, load_calibrations
+from .calibrations import FILE_NAME as CALIBRATIONS_FILE
 from .colmap_database import DATABASE, close_journal, polled_progress
 from .monitor import Figures, Monitor
 from .native import run_cancellable, threads_within_memory
@@ -26,7 +28,8 @@ FEATURES_FILE = "features.json"
 _BYTES_PER_PIXEL = 300.0
 """Peak memory of one SIFT thread: its scale space starts at twice the photo's size (measured: 299 to 307)."""
 _PREVIEW_PHOTOS = 6
-_PREVIEW_POINTS = 600
+_PREVIEW_POINTS = 400
+_PREVIEW_DIMMED = 0.6
 
 
 class CameraGroup(BaseModel):
@@ -39,6 +42,7 @@ class CameraGroup(BaseModel):
     width: int
     height: int
     focal_prior_px: float | None
+    calibrated: bool
     camera_id: int
 
 
@@ -70,10 +74,11 @@ def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor:
     records = PhotoSet.load(photos).accepted
     database = out / DATABASE
     groups = group_by_camera(records)
+    given = load_calibrations(photos / CALIBRATIONS_FILE)
     pycolmap.Database.open(database).close()
     for group in groups:
         monitor.check()
-        _import_group(photos / IMAGES, database, group)
+        _import_group(photos / IMAGES, database, group, find_calibration(given, group[0]))
     with pycolmap.Database.open(database) as opened:
         rows = [partial(_has_features, image_id=image.image_id) for image in opened.read_all_images()]
     with polled_progress(database, rows, "photos", monitor):
@@ -87,6 +92,7 @@ def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor:
         "photos": len(records),
         "camera_groups": len(groups),
         "camera_groups_with_focal_prior": sum(group.focal_prior_px is not None for group in document.cameras),
+        "cameras_given": sum(group.calibrated for group in document.cameras),
         "median_key_points": int(np.median(counts)),
         "fewest_key_points": min(counts),
         "photos_poor_in_key_points": len(document.poor_photos),
@@ -105,11 +111,15 @@ def group_by_camera(records: Sequence[PhotoRecord]) -> list[list[PhotoRecord]]:
     return list(groups.values())
 
 
-def _import_group(images: Path, database: Path, group: Sequence[PhotoRecord]) -> None:
+def _import_group(images: Path, database: Path, group: Sequence[PhotoRecord], calibration: Calibration | None) -> None:
     """Give the photos their ids in order, before extraction would in the order in which threads finish."""
     reader = pycolmap.ImageReaderOptions()
-    if (focal := _focal_prior(group)) is not None:
-        reader.camera_params = f"{focal},{(group[0].width or 0) / 2},{(group[0].height or 0) / 2},0"
+    width, height = group[0].width or 0, group[0].height or 0
+    if calibration is not None:
+        reader.camera_model, params = calibration.for_size(width, height)
+        reader.camera_params = ",".join(map(str, params))
+    elif (focal := _focal_prior(group)) is not None:
+        reader.camera_params = f"{focal},{width / 2},{height / 2},0"
     names = [str(record.name) for record in group]
     pycolmap.import_images(database, images, pycolmap.CameraMode.SINGLE, names, reader)
 
@@ -162,6 +172,7 @@ def _document(database: Path, groups: Sequence[Sequence[PhotoRecord]], options: 
                     width=camera.width,
                     height=camera.height,
                     focal_prior_px=prior,
+                    calibrated=camera.model_name in COLMAP_MODELS,
                     camera_id=camera.camera_id,
                 )
             )
@@ -191,8 +202,8 @@ def _with_points(photo: Path, points: np.ndarray) -> Image.Image:
         width = opened.width
         opened.draft("RGB", (400, 400))
         opened.thumbnail((400, 400))
-        picture = opened.convert("RGB")
+        picture = opened.convert("RGB").point(lambda value: value * _PREVIEW_DIMMED)
     draw = ImageDraw.Draw(picture)
     for x, y in points[:: max(1, len(points) // _PREVIEW_POINTS)] * (picture.width / width):
-        draw.ellipse((x - 1, y - 1, x + 1, y + 1), fill=(80, 230, 120))
+        draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=(90, 255, 130))
     return picture

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from .adjustment import adjust_finally
 from .alignment import Alignment, align_model
+from .calibrations import COLMAP_MODELS as CALIBRATED_MODELS
 from .colmap_database import DATABASE
 from .errors import BadInput
 from .match_document import MatchesDocument, inliers_by_partner
@@ -76,10 +77,11 @@ def build_sparse_model(
     with tempfile.TemporaryDirectory(prefix=".mapping-", dir=out) as scratch:
         mapping = _Mapping(photos / IMAGES, matches / DATABASE, Path(scratch), options, monitor)
         models, attempts = mapping.run(len(compared.groups[0]), len(photo_set.accepted))
+        given = mapping.given_cameras
     decisions: dict[pycolmap.Reconstruction, dict[int, Decision]] = {}
     for model in models:
         threads = solver_threads(len(photo_set.accepted))
-        decisions[model] = adjust_finally(model, options.refine_principal_point, threads, monitor)
+        decisions[model] = adjust_finally(model, options.refine_principal_point, threads, monitor, given)
         leave_out_unsure_photos(model)
     models = ranked([model for model in models if model.num_reg_images() >= MIN_PHOTOS])
     if not models:
@@ -124,6 +126,11 @@ class _Mapping:
         self._images, self._scratch, self._options, self._monitor = images, scratch, options, monitor
         self._database = Path(shutil.copyfile(database, scratch / DATABASE))  # COLMAP writes a log beside what it opens
         self._runs = 0
+        with pycolmap.Database.open(self._database) as opened:
+            cameras = opened.read_all_cameras()
+        self.given_cameras = {
+            camera.camera_id: list(camera.params) for camera in cameras if camera.model_name in CALIBRATED_MODELS
+        }
 
     def run(self, matched: int, given: int) -> tuple[list[pycolmap.Reconstruction], list[str]]:
         """Models, the largest first, and what was tried.
@@ -154,6 +161,11 @@ class _Mapping:
         found = run_cancellable(
             lambda _: pycolmap.global_mapping(self._database, self._images, self._next_folder(), options), self._monitor
         )
+        for model in found.values():
+            for camera_id, params in self.given_cameras.items():  # this mapper refines every camera: take it back
+                if camera_id in model.cameras:
+                    model.camera(camera_id).params = params
+            model.update_point_3d_errors()
         return list(found.values())
 
     def _incremental(
@@ -164,6 +176,7 @@ class _Mapping:
         options.num_threads = solver_threads(given)
         options.random_seed = self._options.seed
         options.multiple_models = start is None
+        options.constant_cameras = set(self.given_cameras)
         options.mapper.init_min_num_inliers = thresholds.init_inliers
         options.mapper.init_min_tri_angle = thresholds.init_angle_deg
         options.mapper.abs_pose_min_num_inliers = thresholds.pose_inliers
@@ -313,8 +326,9 @@ def _draw_preview(model: pycolmap.Reconstruction, out: Path) -> None:
     canvas = np.full((size, size, 3), 24, dtype=np.uint8)
     order = np.argsort(points[:, 2])
     pixels = place(points[order]).astype(int)
-    inside = ((pixels >= 0) & (pixels < size)).all(axis=1)
-    canvas[pixels[inside, 1], pixels[inside, 0]] = np.maximum(colours[order][inside], 60)
+    inside = ((pixels >= 0) & (pixels < size - 1)).all(axis=1)
+    for across, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        canvas[pixels[inside, 1] + down, pixels[inside, 0] + across] = np.maximum(colours[order][inside], 60)
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
     views = np.array([model.image(i).viewing_direction() for i in model.reg_image_ids()])

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import archives, decoding, duplicates, exif, video
+from . import archives, calibrations, decoding, duplicates, exif, video
 from .errors import BadInput
 from .monitor import Figures, Monitor
 from .native import thread_count
@@ -59,16 +59,17 @@ def prepare_photos(upload: Path, out: Path, options: PhotosOptions, monitor: Mon
     Args:
         upload: directory with photos (in folders too), or one video, or one zip or tar of photos. Other files are
             ignored.
-        out: empty directory; gets ``images/``, ``photos.json`` (:class:`PhotoSet`) and ``preview.jpg``.
+        out: empty directory; gets ``images/``, ``photos.json`` (:class:`PhotoSet`), ``preview.jpg``, and the upload's
+            ``cameras.json`` where it has one.
         options: which photos are usable.
         monitor: progress and cancellation.
 
     Raises:
-        BadInput: fewer usable photos than ``options.min_photos``.
+        BadInput: fewer usable photos than ``options.min_photos``, or an archive, video or calibration is broken.
     """
     (out / IMAGES).mkdir()
     with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=out) as unpacked:
-        source, files = _find_photos(upload, Path(unpacked), options, monitor)
+        source, files = _find_photos(upload, Path(unpacked), out, options, monitor)
         candidates = _name_candidates(files)
         judged = _judge_all(candidates, out / IMAGES, options, monitor)
     records = _settle_duplicates(judged)
@@ -118,7 +119,7 @@ def _safe_stem(stem: str) -> str:
 
 
 def _find_photos(
-    upload: Path, unpacked: Path, options: PhotosOptions, monitor: Monitor
+    upload: Path, unpacked: Path, out: Path, options: PhotosOptions, monitor: Monitor
 ) -> tuple[Literal["photos", "video", "archive"], list[tuple[Path, str]]]:
     """(kind of upload, [(file, given name)]), unpacking what is packed."""
     files = [(path, path.relative_to(upload).as_posix()) for path in _regular_files(upload)]
@@ -130,6 +131,7 @@ def _find_photos(
         members = archives.unpack(path, folder, name, monitor)
         files += [(file, member) for file, member in members if not _is_ignored(PurePosixPath(member))]
         source = "archive"
+    _keep_calibrations(files, out)
     photos = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in decoding.SUFFIXES]
     videos = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in video.SUFFIXES]
     if videos and not photos:
@@ -142,6 +144,13 @@ def _find_photos(
         remedy = _REMEDY.format(options.min_photos)
         raise BadInput("The upload holds no photos, video or archive of photos", remedy, [name for _, name in files])
     return source, sorted(photos, key=lambda photo: natural_key(photo[1]))
+
+
+def _keep_calibrations(files: Sequence[tuple[Path, str]], out: Path) -> None:
+    given = [path for path, name in files if PurePosixPath(name).name == calibrations.FILE_NAME]
+    if given:
+        calibrations.load_calibrations(given[0])
+        shutil.copyfile(given[0], out / calibrations.FILE_NAME)
 
 
 def _regular_files(folder: Path) -> Iterable[Path]:

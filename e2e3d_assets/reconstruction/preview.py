@@ -32,11 +32,12 @@ def save_preview(picture: Image.Image, out: Path) -> None:
 
 
 def contact_sheet(pictures: Sequence[Image.Image], width: int = _LONG_SIDE) -> Image.Image:
-    """Pictures in rows of equal cells, in reading order."""
-    columns = max(1, math.ceil(math.sqrt(len(pictures) * 3 / 4)))
+    """Pictures in rows of equal cells of their usual shape, in reading order, on a sheet of about 4 : 3."""
+    aspect = sorted(picture.width / picture.height for picture in pictures)[len(pictures) // 2] if pictures else 1.0
+    columns = min(max(1, len(pictures)), max(1, round(math.sqrt(len(pictures) * 4 / 3 / aspect))))
     rows = max(1, math.ceil(len(pictures) / columns))
-    cell = width // columns
-    cell_height = max(1, cell * 3 // 4)
+    cell = max(8, width // columns)
+    cell_height = max(8, round(cell / aspect))
     sheet = Image.new("RGB", (cell * columns, cell_height * rows), _BACKGROUND)
     for index, picture in enumerate(pictures):
         small = picture.convert("RGB")
