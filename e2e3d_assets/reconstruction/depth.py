@@ -37,7 +37,7 @@ from .stereo.views import Camera, ReferencePlan, SparseScene, plan_references, r
 from .stereo.warming import warm_up
 
 ALGORITHM_VERSION = "1"
-WITNESSES = 16
+WITNESSES = 12
 """Photos that may confirm a depth. More than it is estimated from: confirming is cheap."""
 
 _MOST_PIXELS = 2.0

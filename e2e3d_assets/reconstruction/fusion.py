@@ -6,7 +6,7 @@ What belongs here: the order of photos and what is in memory. What does not: whi
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from .errors import BadInput
 from .monitor import Figures, Monitor
 from .options import DenseCloudOptions
 from .stereo import formats, photos, previews
-from .stereo.merging import PhotoMaps, Tolerance, merge
+from .stereo.merging import Maps, Placed, Tolerance, merge
 from .stereo.ply import PlyWriter, read_points
 from .stereo.views import SparseScene, plan_references, read_scene
 from .stereo.warming import warm_up
@@ -42,35 +42,34 @@ def fuse_depth_maps(
         BadInput: if no depth is confirmed by another photo.
     """
     scene = read_scene(undistorted)
-    with_maps = {name: i for i, name in enumerate(scene.names) if formats.map_path(depth_maps, "depth", name).exists()}
-    usable = set(with_maps.values())
+    usable = {i for i, name in enumerate(scene.names) if formats.map_path(depth_maps, "depth", name).exists()}
     references = [r for r in plan_references(scene, WITNESSES, WITNESSES) if r.photo in usable]
+    if not references:
+        raise _nothing_confirmed()
     tolerance = Tolerance(
-        options.max_reprojection_error,
-        options.max_relative_depth_error,
-        options.max_normal_angle,
+        np.float32(options.max_reprojection_error),
+        np.float32(options.max_relative_depth_error),
+        np.float32(np.cos(np.radians(options.max_normal_angle))),
         options.min_views_few,
         options.min_views_many,
         options.many_views,
     )
     warm_up(monitor)
-    load = _Loader(undistorted, depth_maps, scene, keep=WITNESSES + 2)
+    loader = _Loader(undistorted, depth_maps, scene, [r.photo for r in references])
     views = confidence = 0.0
     with PlyWriter(out / "dense_cloud.ply") as cloud:
         for done, reference in enumerate(references):
             monitor.progress(done, len(references), f"merging {scene.names[reference.photo]}")
-            witnesses = [load(photo) for photo in reference.witnesses if photo in usable]
+            witnesses = [photo for photo in reference.witnesses if photo in usable]
             if not witnesses:
                 continue
-            points = merge(load(reference.photo), witnesses, tolerance)
+            placed, *others = loader.place([reference.photo, *witnesses])
+            points = merge(loader.maps, placed, others, tolerance)
             cloud.write(points)
             views += float(points["views"].sum())
             confidence += float(points["confidence"].sum())
         if cloud.count == 0:
-            raise BadInput(
-                "No depth is confirmed by a second photo, so there is no dense cloud",
-                "Take sharper photos with more overlap, and avoid bare or shiny surfaces",
-            )
+            raise _nothing_confirmed()
     figures: Figures = {
         "points": cloud.count,
         "mean_views": round(views / cloud.count, 2),
@@ -84,43 +83,58 @@ def fuse_depth_maps(
     return figures
 
 
-class _Loader:
-    """Photos' maps from disk, the latest few kept; which pixels are spent is kept of all, as bits."""
+def _nothing_confirmed() -> BadInput:
+    return BadInput(
+        "No depth is confirmed by a second photo, so there is no dense cloud",
+        "Take sharper photos with more overlap, and avoid bare or shiny surfaces",
+    )
 
-    def __init__(self, undistorted: Path, depth_maps: Path, scene: SparseScene, keep: int) -> None:
+
+class _Loader:
+    """Photos' maps from disk, the latest few kept in place; which pixels are spent is kept of all, as bits."""
+
+    def __init__(self, undistorted: Path, depth_maps: Path, scene: SparseScene, photos: Sequence[int]) -> None:
         self._undistorted = undistorted
         self._depth_maps = depth_maps
         self._scene = scene
-        self._keep = keep
-        self._loaded: OrderedDict[int, PhotoMaps] = OrderedDict()
+        slots = min(len(photos), WITNESSES + 1)
+        self._pixels = max(self._map(photo, "depth").size for photo in photos)
+        self.maps = Maps.empty(slots, self._pixels)
+        self._free = list(range(slots))
+        self._placed: OrderedDict[int, Placed] = OrderedDict()
         self._spent: dict[int, NDArray[np.uint8]] = {}
 
-    def __call__(self, photo: int) -> PhotoMaps:
-        if photo in self._loaded:
-            self._loaded.move_to_end(photo)
-            return self._loaded[photo]
-        while len(self._loaded) >= self._keep:
-            dropped, maps = self._loaded.popitem(last=False)
-            self._spent[dropped] = np.packbits(maps.spent)
-        self._loaded[photo] = self._read(photo)
-        return self._loaded[photo]
+    def place(self, photos: Sequence[int]) -> list[Placed]:
+        """Have the maps of all these photos in memory at once; the first is the reference."""
+        for photo in photos:
+            if photo in self._placed:
+                self._placed.move_to_end(photo)
+        for photo in photos:
+            if photo not in self._placed:
+                self._placed[photo] = self._read(photo, self._free.pop() if self._free else self._drop_oldest())
+        return [self._placed[photo] for photo in photos]
 
-    def _read(self, photo: int) -> PhotoMaps:
-        name = self._scene.names[photo]
-        read: Callable[[str], NDArray[np.float32]] = lambda kind: formats.read_map(  # noqa: E731
-            formats.map_path(self._depth_maps, kind, name)
-        )
-        depth = np.array(read("depth"))
+    def _drop_oldest(self) -> int:
+        photo, placed = self._placed.popitem(last=False)
+        self._spent[photo] = np.packbits(self.maps.spent[self._range(placed)])
+        return placed.begin // self._pixels
+
+    def _range(self, placed: Placed) -> slice:
+        return slice(placed.begin, placed.begin + placed.camera.width * placed.camera.height)
+
+    def _map(self, photo: int, kind: str) -> NDArray[np.float32]:
+        return formats.read_map(formats.map_path(self._depth_maps, kind, self._scene.names[photo]))
+
+    def _read(self, photo: int, slot: int) -> Placed:
+        depth = self._map(photo, "depth")
         height, width = depth.shape
-        camera = self._scene.cameras[photo].resized(width, height)
-        spent = np.zeros(depth.shape, np.uint8)
-        if photo in self._spent:
-            spent = np.unpackbits(self._spent[photo], count=depth.size).reshape(depth.shape)
-        return PhotoMaps(
-            camera,
-            depth,
-            np.round(127 * read("normal")).astype(np.int8),
-            np.round(255 * read("confidence")).astype(np.uint8),
-            photos.read_colour(self._undistorted, name, camera),
-            spent,
-        )
+        placed = Placed(self._scene.cameras[photo].resized(width, height), slot * self._pixels)
+        there = self._range(placed)
+        colour = photos.read_colour(self._undistorted, self._scene.names[photo], placed.camera)
+        self.maps.depths[there] = depth.ravel()
+        self.maps.normals[there] = np.round(127 * self._map(photo, "normal")).reshape(-1, 3)
+        self.maps.confidences[there] = np.round(255 * self._map(photo, "confidence")).ravel()
+        self.maps.colours[there] = colour.reshape(-1, 3)
+        spent = self._spent.get(photo)
+        self.maps.spent[there] = 0 if spent is None else np.unpackbits(spent, count=depth.size)
+        return placed

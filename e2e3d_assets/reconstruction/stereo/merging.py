@@ -6,18 +6,19 @@ writing points (:mod:`..fusion`).
 Each pixel looks its point up in the witnesses' maps, one hop as in Galliani et al., "Massively Parallel Multiview
 Stereopsis by Surface Normal Diffusion" (ICCV 2015): those that agree in place, depth and normal are averaged in and
 marked as spent, so that a piece of surface becomes about one point and not one for each photo. How many must agree
-depends on how many could have: two where few photos look, more where many do.
+depends on how many could have: two where few photos look, more where many do. A witness whose own surface lies behind
+the point looks through it and votes against.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from .compiled import parallel
-from .packing import begins, view_geometry
+from .compiled import inlined, parallel
+from .packing import view_geometry
 from .planes import GRAZING
 from .ply import POINT
 from .views import Camera
@@ -27,74 +28,87 @@ _ONE = np.float32(1)
 _HALF = np.float32(0.5)
 _NORMAL_UNITS = np.float32(127)
 _FAR_BEHIND = np.float32(1e-6)
+_VOTES_AGAINST = 2  # one that looks through a point weighs as much as so many that agree
 
 
-@dataclass(frozen=True)
-class PhotoMaps:
-    """What merging needs of one photo, all at the depth map's size.
-
-    Attributes:
-        camera: its camera.
-        depth: (height, width) float32, 0 where unknown.
-        normal: (height, width, 3) int8, 127ths, camera frame.
-        confidence: (height, width) uint8, 255ths.
-        colour: (height, width, 3) uint8, RGB.
-        spent: (height, width) uint8, 1 where a point was already made of this pixel; changed by :func:`merge`.
-    """
-
-    camera: Camera
-    depth: NDArray[np.float32]
-    normal: NDArray[np.int8]
-    confidence: NDArray[np.uint8]
-    colour: NDArray[np.uint8]
-    spent: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Tolerance:
+class Tolerance(NamedTuple):
     """When depths of two photos are the same place, and how many photos it takes.
 
     Attributes:
-        pixels: reprojection error.
-        relative_depth: difference of depths.
-        normal_deg: angle between normals.
+        pixels: float32, reprojection error.
+        relative_depth: float32, difference of depths.
+        least_cosine: float32, between normals.
         few_views: photos that must agree where fewer than ``many_views`` could see the place.
         enough_views: photos that must agree where at least ``many_views`` could.
         many_views: see above.
     """
 
-    pixels: float
-    relative_depth: float
-    normal_deg: float
+    pixels: np.float32
+    relative_depth: np.float32
+    least_cosine: np.float32
     few_views: int
     enough_views: int
     many_views: int
 
 
-def merge(reference: PhotoMaps, witnesses: Sequence[PhotoMaps], tolerance: Tolerance) -> NDArray:
+class Maps(NamedTuple):
+    """Maps of several photos, laid end to end at equal distances.
+
+    Attributes:
+        depths: (photos * pixels,) float32, 0 where unknown.
+        normals: (photos * pixels, 3) int8, 127ths, camera frame.
+        confidences: (photos * pixels,) uint8, 255ths.
+        colours: (photos * pixels, 3) uint8, RGB.
+        spent: (photos * pixels,) uint8, 1 where a point was already made of a pixel; changed by :func:`merge`.
+    """
+
+    depths: NDArray[np.float32]
+    normals: NDArray[np.int8]
+    confidences: NDArray[np.uint8]
+    colours: NDArray[np.uint8]
+    spent: NDArray[np.uint8]
+
+    @classmethod
+    def empty(cls, photos: int, pixels: int) -> "Maps":
+        """Room for so many photos of at most so many pixels."""
+        size = photos * pixels
+        return cls(
+            np.zeros(size, np.float32),
+            np.zeros((size, 3), np.int8),
+            np.zeros(size, np.uint8),
+            np.zeros((size, 3), np.uint8),
+            np.zeros(size, np.uint8),
+        )
+
+
+class Placed(NamedTuple):
+    """A photo whose maps lie in :class:`Maps`.
+
+    Attributes:
+        camera: at the maps' size.
+        begin: where they begin.
+    """
+
+    camera: Camera
+    begin: int
+
+
+def merge(maps: Maps, reference: Placed, witnesses: Sequence[Placed], tolerance: Tolerance) -> NDArray:
     """The points that a photo and its witnesses agree on, as an array of :data:`.ply.POINT`; marks what they spent."""
-    height, width = reference.depth.shape
-    others = [w.camera for w in witnesses]
-    back = np.stack([_frame_change(w.camera, reference.camera) for w in witnesses])
-    depths = np.concatenate([w.depth.ravel() for w in witnesses])
-    normals = np.concatenate([w.normal.reshape(-1, 3) for w in witnesses])
-    confidences = np.concatenate([w.confidence.ravel() for w in witnesses])
-    colours = np.concatenate([w.colour.reshape(-1, 3) for w in witnesses])
-    spent = np.concatenate([w.spent.ravel() for w in witnesses])
-    starts = begins([w.depth for w in witnesses])
-    K = reference.camera.K
-    found = np.zeros((height, width, 9), np.float32)
+    camera = reference.camera
+    K = camera.K
+    found = np.zeros((camera.height, camera.width, 9), np.float32)
     _merge(
-        reference.depth, reference.normal, reference.confidence, reference.colour, reference.spent,
+        maps,
+        reference.begin,
         np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]], np.float32),
-        view_geometry(reference.camera, others), back, starts, depths, normals, confidences, colours, spent,
-        np.float32(tolerance.pixels), np.float32(tolerance.relative_depth),
-        np.float32(np.cos(np.radians(tolerance.normal_deg))),
-        tolerance.few_views, tolerance.enough_views, tolerance.many_views, found,
-    )  # fmt: skip
-    for witness, start in zip(witnesses, starts, strict=True):
-        witness.spent[:] = spent[start : start + witness.spent.size].reshape(witness.spent.shape)
-    return _points(reference.camera, found[found[..., 8] > 0])
+        view_geometry(camera, [witness.camera for witness in witnesses]),
+        np.stack([_frame_change(witness.camera, camera) for witness in witnesses]),
+        np.array([witness.begin for witness in witnesses], np.int64),
+        tolerance,
+        found,
+    )
+    return _points(camera, found[found[..., 8] > 0])
 
 
 def _points(camera: Camera, found: NDArray[np.float32]) -> NDArray:
@@ -121,109 +135,114 @@ def _frame_change(source: Camera, target: Camera) -> NDArray[np.float32]:
     return np.concatenate([(R @ np.linalg.inv(K)).ravel(), R.ravel(), t, rays]).astype(np.float32)
 
 
+@inlined
+def _normal(normals, at):
+    return (
+        np.float32(normals[at, 0]) / _NORMAL_UNITS,
+        np.float32(normals[at, 1]) / _NORMAL_UNITS,
+        np.float32(normals[at, 2]) / _NORMAL_UNITS,
+    )
+
+
+@inlined
+def _continued_depth(depth, normal, back, u, v, column, row):
+    """The witness's plane where the point falls, not at the centre of the pixel that it falls on."""
+    sx, sy, sz = normal
+    slant = sx * (u - back[23]) / back[21] + sy * (v - back[24]) / back[22] + sz
+    if not slant < GRAZING:
+        return depth
+    centre = sx * (np.float32(column) - back[23]) / back[21] + sy * (np.float32(row) - back[24]) / back[22] + sz
+    return depth * centre / slant
+
+
 @parallel
-def _merge(
-    depth, normal, confidence, colour, spent, rays, geometry, back, starts,
-    depths, normals, confidences, colours, others_spent,
-    most_pixels, most_depth, least_cosine, few_views, enough_views, many_views, found,
-):  # fmt: skip
+def _merge(maps, begin, rays, geometry, back, begins, tolerance, found):
     """Fill ``found`` (height, width, 9): point, normal, colour as 0xRRGGBB, confidence, views (0: no point)."""
-    height, width = depth.shape
+    depths, normals, confidences, colours, spent = maps
+    height, width, _ = found.shape
     others = geometry.shape[0]
     for y in prange(height):
         ry = (np.float32(y) - rays[3]) / rays[1]
         agreeing = np.empty(others, np.int64)
+        totals = np.empty(9, np.float32)
         for x in range(width):
-            here = depth[y, x]
-            if not here > _ZERO or spent[y, x] != 0:
+            at = begin + y * width + x
+            here = depths[at]
+            if not here > _ZERO or spent[at] != 0:
                 continue
             rx = (np.float32(x) - rays[2]) / rays[0]
-            own_x, own_y, own_z = rx * here, ry * here, here
             inverse = _ONE / here
-            nx = np.float32(normal[y, x, 0]) / _NORMAL_UNITS
-            ny = np.float32(normal[y, x, 1]) / _NORMAL_UNITS
-            nz = np.float32(normal[y, x, 2]) / _NORMAL_UNITS
-            weight = np.float32(confidence[y, x]) + _ONE
-            weights = weight
-            px, py, pz = weight * own_x, weight * own_y, weight * own_z
-            mx, my, mz = weight * nx, weight * ny, weight * nz
-            red = weight * np.float32(colour[y, x, 0])
-            green = weight * np.float32(colour[y, x, 1])
-            blue = weight * np.float32(colour[y, x, 2])
+            nx, ny, nz = _normal(normals, at)
+            weights = np.float32(confidences[at]) + _ONE
+            totals[0], totals[1], totals[2] = weights * rx * here, weights * ry * here, weights * here
+            totals[3], totals[4], totals[5] = weights * nx, weights * ny, weights * nz
+            for channel in range(3):
+                totals[6 + channel] = weights * np.float32(colours[at, channel])
             count = 1
             could_see = 1
+            against = 0
             for other in range(others):
                 view = geometry[other]
-                fx = np.float32(x)
-                fy = np.float32(y)
-                hz = view[6] * fx + view[7] * fy + view[8] + view[11] * inverse
+                px, py = np.float32(x), np.float32(y)
+                hz = view[6] * px + view[7] * py + view[8] + view[11] * inverse
                 if hz < _FAR_BEHIND:
                     continue
-                u = (view[0] * fx + view[1] * fy + view[2] + view[9] * inverse) / hz
-                v = (view[3] * fx + view[4] * fy + view[5] + view[10] * inverse) / hz
+                u = (view[0] * px + view[1] * py + view[2] + view[9] * inverse) / hz
+                v = (view[3] * px + view[4] * py + view[5] + view[10] * inverse) / hz
                 if not (u > -_HALF and v > -_HALF and u < view[12] - _HALF and v < view[13] - _HALF):
                     continue
-                column = np.int64(u + _HALF)
-                row = np.int64(v + _HALF)
-                at = starts[other] + row * np.int64(view[12]) + column
-                seen = depths[at]
+                column, row = np.int64(u + _HALF), np.int64(v + _HALF)
+                there = begins[other] + row * np.int64(view[12]) + column
+                seen = depths[there]
                 expected = hz * here
-                if not seen > _ZERO:
-                    could_see += 1
-                    continue
-                if abs(seen - expected) > most_depth * expected:
-                    if seen > expected:
-                        could_see += 1
-                    continue
+                margin = tolerance.relative_depth * expected
+                if seen > _ZERO and seen < expected - margin:
+                    continue  # hidden from the witness
                 could_see += 1
-                sx = np.float32(normals[at, 0]) / _NORMAL_UNITS
-                sy = np.float32(normals[at, 1]) / _NORMAL_UNITS
-                sz = np.float32(normals[at, 2]) / _NORMAL_UNITS
+                if not seen > _ZERO:
+                    continue
+                if seen > expected + margin:
+                    against += 1
+                    continue
+                normal = _normal(normals, there)
                 to = back[other]
-                # the witness's plane where the point falls, not at the centre of the pixel that it falls on
-                ru, rv = (u - to[23]) / to[21], (v - to[24]) / to[22]
-                cu, cv = (np.float32(column) - to[23]) / to[21], (np.float32(row) - to[24]) / to[22]
-                slant = sx * ru + sy * rv + sz
-                if slant < GRAZING:
-                    seen *= (sx * cu + sy * cv + sz) / slant
+                seen = _continued_depth(seen, normal, to, u, v, column, row)
                 ax = (to[0] * u + to[1] * v + to[2]) * seen + to[18]
                 ay = (to[3] * u + to[4] * v + to[5]) * seen + to[19]
                 az = (to[6] * u + to[7] * v + to[8]) * seen + to[20]
                 du = (ax / az - rx) * rays[0]
                 dv = (ay / az - ry) * rays[1]
-                if du * du + dv * dv > most_pixels * most_pixels or abs(az - here) > most_depth * here:
+                too_far = du * du + dv * dv > tolerance.pixels * tolerance.pixels
+                if too_far or abs(az - here) > tolerance.relative_depth * here:
                     continue
-                ox = to[9] * sx + to[10] * sy + to[11] * sz
-                oy = to[12] * sx + to[13] * sy + to[14] * sz
-                oz = to[15] * sx + to[16] * sy + to[17] * sz
-                if ox * nx + oy * ny + oz * nz < least_cosine:
+                ox = to[9] * normal[0] + to[10] * normal[1] + to[11] * normal[2]
+                oy = to[12] * normal[0] + to[13] * normal[1] + to[14] * normal[2]
+                oz = to[15] * normal[0] + to[16] * normal[1] + to[17] * normal[2]
+                if ox * nx + oy * ny + oz * nz < tolerance.least_cosine:
                     continue
-                agreeing[count - 1] = at
+                agreeing[count - 1] = there
                 count += 1
-                weight = np.float32(confidences[at]) + _ONE
+                weight = np.float32(confidences[there]) + _ONE
                 weights += weight
-                px += weight * ax
-                py += weight * ay
-                pz += weight * az
-                mx += weight * ox
-                my += weight * oy
-                mz += weight * oz
-                red += weight * np.float32(colours[at, 0])
-                green += weight * np.float32(colours[at, 1])
-                blue += weight * np.float32(colours[at, 2])
-            if count < (enough_views if could_see >= many_views else few_views):
+                totals[0] += weight * ax
+                totals[1] += weight * ay
+                totals[2] += weight * az
+                totals[3] += weight * ox
+                totals[4] += weight * oy
+                totals[5] += weight * oz
+                for channel in range(3):
+                    totals[6 + channel] += weight * np.float32(colours[there, channel])
+            needed = tolerance.enough_views if could_see >= tolerance.many_views else tolerance.few_views
+            if count < needed or _VOTES_AGAINST * against > count:
                 continue
             for i in range(count - 1):
-                others_spent[agreeing[i]] = 1
-            found[y, x, 0] = px / weights
-            found[y, x, 1] = py / weights
-            found[y, x, 2] = pz / weights
-            found[y, x, 3] = mx
-            found[y, x, 4] = my
-            found[y, x, 5] = mz
-            r = np.int64(red / weights + _HALF)
-            g = np.int64(green / weights + _HALF)
-            b = np.int64(blue / weights + _HALF)
-            found[y, x, 6] = np.float32(r * 65536 + g * 256 + b)
+                spent[agreeing[i]] = 1
+            for i in range(3):
+                found[y, x, i] = totals[i] / weights
+                found[y, x, 3 + i] = totals[3 + i]
+            colour = 0
+            for channel in range(3):
+                colour = colour * 256 + np.int64(totals[6 + channel] / weights + _HALF)
+            found[y, x, 6] = np.float32(colour)
             found[y, x, 7] = (weights / np.float32(count) - _ONE) / np.float32(255)
             found[y, x, 8] = np.float32(count)

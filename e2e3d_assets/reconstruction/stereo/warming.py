@@ -15,7 +15,7 @@ from . import consistency
 from .compiled import cache_folder, version
 from .devices import CpuKernels
 from .estimation import Level, Problem, estimate
-from .merging import PhotoMaps, Tolerance, merge
+from .merging import Maps, Placed, Tolerance, merge
 from .packing import compare_depths
 from .views import Camera
 
@@ -77,10 +77,9 @@ def call_every_kernel() -> None:
     depth = np.ones(photo.shape, np.float32)
     estimate(problem, [Level(1.0, 1, 1)], CpuKernels(), neighbour_depths=[depth])
     consistency.agreement(depth, compare_depths(cameras[0], cameras[1:], [depth]), 1.0)
-    normal = np.zeros((*photo.shape, 3), np.int8)
-    colour = np.zeros((*photo.shape, 3), np.uint8)
-    maps = [PhotoMaps(camera, depth, normal, photo, colour, np.zeros_like(photo)) for camera in cameras]
-    merge(maps[0], maps[1:], Tolerance(1.0, 0.01, 30.0, 2, 3, 4))
+    placed = [Placed(camera, i * photo.size) for i, camera in enumerate(cameras)]
+    tolerance = Tolerance(np.float32(1), np.float32(0.01), np.float32(0.9), 2, 3, 4)
+    merge(Maps.empty(2, photo.size), placed[0], placed[1:], tolerance)
 
 
 if __name__ == "__main__":
