@@ -4,7 +4,7 @@ What belongs here: votes of photos on points. What does not: what becomes of a p
 (:mod:`meshing`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from .raycasting import Raycaster
 from .stereo.compiled import parallel
 from .stereo.formats import map_path, read_map
 from .stereo.views import Camera, SparseScene
 
 _TOLERANCE_PIXELS = 4.0  # a depth is as sure as a few pixels are wide there
+_CLEARANCE_EDGES = 1.0  # a surface does not hide what lies so near below it
 _NEIGHBOURHOOD = 1  # pixels around in which the nearest depth counts: silhouettes are not exact
 
 
@@ -72,6 +74,26 @@ class Ballot:
             self.votes.through,
             self.votes.upon,
         )
+
+
+def exposed(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], chosen: NDArray[np.int64], cameras: Sequence[Camera]
+) -> NDArray[np.bool_]:
+    """(V,) whether a vertex is among the chosen ones (n,) and some photo has it in its frame with nothing in front."""
+    seen = np.zeros(len(vertices), bool)
+    if not len(chosen):
+        return seen
+    raycaster = Raycaster(vertices, faces)
+    edges = vertices[faces[:, 0]] - vertices[faces[:, 1]]
+    clearance = _CLEARANCE_EDGES * float(np.median(np.linalg.norm(edges, axis=1)))
+    for camera in cameras:
+        pixels = (vertices[chosen] @ camera.R.T + camera.t) @ camera.K.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u, v = pixels[:, 0] / pixels[:, 2], pixels[:, 1] / pixels[:, 2]
+        framed = (pixels[:, 2] > 0) & (u >= 0) & (v >= 0) & (u <= camera.width - 1) & (v <= camera.height - 1)
+        new = chosen[framed & ~seen[chosen]]
+        seen[new] = raycaster.sees(camera.centre, vertices[new], clearance)
+    return seen
 
 
 @parallel

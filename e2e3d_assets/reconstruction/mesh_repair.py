@@ -4,6 +4,8 @@ What belongs here: topology (components, borders, manifoldness), vectorised. Wha
 from. All functions take vertices (V, 3) and faces (F, 3) and return new ones; unused vertices are left out.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
@@ -56,42 +58,56 @@ def face_components(faces: Faces) -> tuple[int, NDArray[np.int32]]:
     return connected_components(graph, directed=False)
 
 
-def without_small_parts(vertices: Vertices, faces: Faces, least: float) -> tuple[Vertices, Faces]:
-    """Without parts that have less than a share ``least`` of the whole area."""
+def without_small_parts(
+    vertices: Vertices, faces: Faces, size: NDArray[np.float64], least: float
+) -> tuple[Vertices, Faces]:
+    """Without parts that have less than a share ``least`` of the whole.
+
+    Args:
+        vertices, faces: the mesh.
+        size: (F,) what a face counts, such as its area.
+        least: the share.
+    """
     if not len(faces):
         return vertices[:0], faces
     count, part = face_components(faces)
-    area = np.bincount(part, areas(vertices, faces), count)
-    return compacted(vertices, faces[(area >= least * area.sum())[part]])
+    return compacted(vertices, faces[(np.bincount(part, size, count) >= least * size.sum())[part]])
 
 
-def without_patches(
-    vertices: Vertices, faces: Faces, doubtful: NDArray[np.bool_], widest: float
-) -> tuple[Vertices, Faces]:
-    """Without the patches of faces with doubtful vertices (V,), but for those that fit into a ball of diameter
-    ``widest`` and are surrounded by sure faces.
+@dataclass(frozen=True)
+class Patches:
+    """Some of a mesh's faces, grouped into patches that hang together by edges.
+
+    Attributes:
+        face: (n,) int64 the faces.
+        patch: (n,) int32 the patch of each.
+        extent: (P,) diagonal of each patch's bounding box.
+        enclosed: (P,) whether none of its faces lies at the border of the whole mesh.
     """
-    faces_in = np.flatnonzero(doubtful[faces].any(axis=1))
-    if not len(faces_in):
-        return vertices, faces
-    patch = faces[faces_in]
-    count, part = face_components(patch)
-    corners = np.repeat(part, 3)
-    places = vertices[patch.ravel()]
-    size = np.zeros((count, 3))
-    for axis in range(3):
-        low, high = np.full(count, np.inf), np.full(count, -np.inf)
-        np.minimum.at(low, corners, places[:, axis])
-        np.maximum.at(high, corners, places[:, axis])
-        size[:, axis] = high - low
+
+    face: NDArray[np.int64]
+    patch: NDArray[np.int32]
+    extent: NDArray[np.float64]
+    enclosed: NDArray[np.bool_]
+
+    def mean(self, values: NDArray) -> NDArray[np.float64]:
+        """(P,) means of values (F,) of the whole mesh's faces; of truth values, the share that is true."""
+        count = len(self.extent)
+        return np.bincount(self.patch, values[self.face], count) / np.bincount(self.patch, minlength=count)
+
+
+def patches(vertices: Vertices, faces: Faces, chosen: NDArray[np.bool_]) -> Patches:
+    """Group the chosen faces (F,)."""
+    face = np.flatnonzero(chosen)
+    count, patch = face_components(faces[face])
+    low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
+    np.minimum.at(low, patch, vertices[faces[face]].min(axis=1))
+    np.maximum.at(high, patch, vertices[faces[face]].max(axis=1))
     edge, edge_count = half_edges(faces)
-    on_border = np.zeros(len(faces), bool)
-    on_border[np.flatnonzero(edge_count[edge] == 1) % len(faces)] = True
-    touches_border = np.bincount(part, on_border[faces_in], count) > 0
-    removed = (np.linalg.norm(size, axis=1) > widest) | touches_border
-    keep = np.ones(len(faces), bool)
-    keep[faces_in] = ~removed[part]
-    return compacted(vertices, faces[keep])
+    at_border = np.zeros(len(faces), bool)
+    at_border[np.flatnonzero(edge_count[edge] == 1) % len(faces)] = True
+    enclosed = np.bincount(patch, at_border[face], count) == 0
+    return Patches(face, patch, np.linalg.norm(high - low, axis=1), enclosed)
 
 
 def manifold(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:

@@ -9,6 +9,7 @@ depth maps that look through it refute it, points and depth maps on it support i
 surface stays only where it closes a hole that no photo contradicts.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fast_simplification
@@ -19,28 +20,34 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from . import mesh_repair
-from .carving import Ballot, Votes, depth_views
+from .carving import Ballot, Votes, depth_views, exposed
 from .errors import BadInput
 from .monitor import Figures, Monitor
 from .native import thread_count
 from .options import MeshOptions
 from .preview import contact_sheet, save_preview
 from .raycasting import render_shaded, turntable_cameras
-from .stereo.views import read_scene
+from .stereo.views import Camera, read_scene
 
 _FEWEST_POINTS = 100
 _CORE_QUANTILE = 0.005  # the region is that of all points but this share on each side …
 _CORE_MARGIN = 0.25  # … and so much of its size more
 _FACES_PER_BUDGET_FACE = 8  # finer before simplification than after it
+_FACES_PER_CELL = 2
 _SHALLOWEST, _DEEPEST = 6, 11  # octree levels; 12 needs more than 10 GB
 _PADDING = 1.1  # Poisson's cube, relative to the points'
 _NEIGHBOURS = 8
-_SUPPORT_SPACINGS = 1.0  # from the cloud, relative to its local spacing, that need no further witness …
-_WITNESSED_SPACINGS = 2.0  # … and that need two depth maps to agree
+_SUPPORT_SPACINGS = 0.6  # from the cloud, relative to its local spacing, that need no further witness …
+_WITNESSED_SPACINGS = 1.0  # … and that need two depth maps to agree
 _SPACING_LIMIT = 4.0  # a point's local spacing counts up to so many medians: stray points support nothing
 _TOLERANCE_CELLS = 2.0  # of the octree, that the surface may lie off a depth map
-_LARGEST_HOLE = 0.05  # of the region's diagonal: wider unsupported patches are left open
-_SMALLEST_PART = 0.003  # of the whole area: smaller components are floaters
+_LARGEST_HOLE = 0.15  # of the distance of the nearest camera: wider unsupported patches are left open
+_MOST_REFUTED = 0.15  # of a patch that may close a hole
+_LARGEST_GAP = 0.35  # of that distance: the visible parts of a patch that goes on below an object …
+_MOST_REFUTED_GAP = 0.25  # … and how much of such a part may be refuted, …
+_LEAST_HIDDEN = 0.15  # … if so much of the patch is hidden from all photos: else it is an opening
+_LEAST_SUPPORTED = 0.6  # of a component's area
+_SMALLEST_PART = 0.003  # of what the cameras see of all: smaller components are floaters
 
 
 def build_mesh(
@@ -65,20 +72,20 @@ def build_mesh(
     cloud = _read(dense_cloud / "dense_cloud.ply")
     points = np.asarray(cloud.points)
     monitor.progress(1, steps, "reconstructing the surface")
-    depth = _octree_depth(options.max_faces)
-    cell = float(np.ptp(points, axis=0).max()) * _PADDING / 2**depth
+    extent = float(np.ptp(points, axis=0).max())
+    depth = _octree_depth(cloud, extent, options.max_faces)
+    cell = extent * _PADDING / 2**depth
     vertices, faces = _poisson(cloud, depth, cell)
     ballot = Ballot(vertices, _TOLERANCE_CELLS * cell)
     for done, (camera, depths) in enumerate(depth_views(scene, depth_maps)):
         monitor.progress(2 + done, steps, "asking the depth maps")
         ballot.add(camera, depths)
     monitor.progress(steps - 4, steps, "cutting and cleaning")
-    vertices, faces = _cut(vertices, faces, points, ballot.votes, cell)
-    vertices, faces = mesh_repair.without_small_parts(vertices, faces, _SMALLEST_PART)
-    vertices, faces = mesh_repair.manifold(vertices, faces)
+    vertices, faces = _cut(vertices, faces, points, ballot.votes, scene.cameras, cell)
+    vertices, faces = _without_floaters(*mesh_repair.manifold(vertices, faces), scene.cameras)
     monitor.progress(steps - 3, steps, "simplifying")
-    vertices, faces = simplified(vertices, faces, options.max_faces)
-    vertices, faces = mesh_repair.without_small_parts(*mesh_repair.manifold(vertices, faces), _SMALLEST_PART)
+    vertices, faces = simplified(vertices, faces, options.max_faces, scene.cameras)
+    vertices, faces = _without_floaters(*mesh_repair.manifold(vertices, faces), scene.cameras)
     if not len(faces):
         raise BadInput("The points do not form a surface", "Take more photos that overlap")
     monitor.progress(steps - 1, steps, "colouring and drawing")
@@ -107,9 +114,13 @@ def _read(path: Path) -> o3d.geometry.PointCloud:
     return cloud.select_by_index(np.flatnonzero(inside).tolist())
 
 
-def _octree_depth(max_faces: int) -> int:
-    """As fine as the budget of faces can show: a surface across the cube has about two faces a cell."""
-    return int(np.clip(np.log2(max_faces * _FACES_PER_BUDGET_FACE / 2) / 2, _SHALLOWEST, _DEEPEST))
+def _octree_depth(cloud: o3d.geometry.PointCloud, extent: float, max_faces: int) -> int:
+    """As fine as the budget of faces can show: so many cells at most are crossed by the surface."""
+    most_cells = max_faces * _FACES_PER_BUDGET_FACE // _FACES_PER_CELL
+    for depth in range(_DEEPEST, _SHALLOWEST, -1):
+        if len(cloud.voxel_down_sample(extent * _PADDING / 2**depth).points) <= most_cells:
+            return depth
+    return _SHALLOWEST
 
 
 def _poisson(cloud: o3d.geometry.PointCloud, depth: int, cell: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
@@ -127,6 +138,7 @@ def _cut(
     faces: NDArray[np.int32],
     points: NDArray[np.float64],
     votes: Votes,
+    cameras: Sequence[Camera],
     cell: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Without what photos look through, and without the wide patches that nothing supports."""
@@ -138,26 +150,81 @@ def _cut(
     supported = (distance <= _SUPPORT_SPACINGS * spacing) | (
         (distance <= _WITNESSED_SPACINGS * spacing) & (votes.upon >= 2)
     )
-    widest = _LARGEST_HOLE * float(np.linalg.norm(np.ptp(points, axis=0)))
-    kept = faces[~votes.refuted[faces].any(axis=1)]
-    return mesh_repair.without_patches(vertices, kept, ~supported, widest)
+    refuted = np.asarray(votes.refuted[faces].any(axis=1))
+    doubtful = refuted | ~supported[faces].all(axis=1)
+    away = _nearest_camera(vertices, faces, cameras)
+    keep = ~doubtful
+    whole = mesh_repair.patches(vertices, faces, doubtful)
+    small = whole.extent <= _LARGEST_HOLE * whole.mean(away)
+    closes = whole.enclosed & small & (whole.mean(refuted) <= _MOST_REFUTED)
+    keep[whole.face] = closes[whole.patch]
+    # A wide patch may run from a visible gap to the ground below an object, where nobody can see it. Its visible parts
+    # are no openings.
+    wide = np.zeros(len(faces), bool)
+    wide[whole.face] = (whole.enclosed & ~small)[whole.patch]
+    hidden = wide & ~exposed(vertices, faces, np.unique(faces[wide]).astype(np.int64), cameras)[faces].any(axis=1)
+    below = np.zeros(len(faces), bool)
+    below[whole.face] = (whole.mean(hidden) >= _LEAST_HIDDEN)[whole.patch]
+    gaps = mesh_repair.patches(vertices, faces, wide & below & (refuted | ~hidden))
+    closes = (gaps.extent <= _LARGEST_GAP * gaps.mean(away)) & (gaps.mean(refuted) <= _MOST_REFUTED_GAP)
+    keep[gaps.face] = closes[gaps.patch]
+    keep[keep] = _mostly_supported(vertices, faces[keep], ~doubtful[keep])
+    return mesh_repair.compacted(vertices, faces[keep])
+
+
+def _nearest_camera(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], cameras: Sequence[Camera]
+) -> NDArray[np.float64]:
+    """(F,) distance of each face from the nearest camera: near and far things count by how large they look."""
+    centres = np.array([camera.centre for camera in cameras])
+    return cKDTree(centres).query(vertices[faces].mean(axis=1), workers=thread_count())[0]
+
+
+def _without_floaters(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], cameras: Sequence[Camera]
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    away = np.maximum(_nearest_camera(vertices, faces, cameras), 1e-12)
+    looks = mesh_repair.areas(vertices, faces) / away**2
+    return mesh_repair.without_small_parts(vertices, faces, looks, _SMALLEST_PART)
+
+
+def _mostly_supported(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], supported: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """(F,) whether most of the part that a face belongs to is supported: others are bubbles around stray points."""
+    count, part = mesh_repair.face_components(faces)
+    area = mesh_repair.areas(vertices, faces)
+    share = np.bincount(part, area * supported, count) / np.maximum(np.bincount(part, area, count), 1e-30)
+    return (share >= _LEAST_SUPPORTED)[part]
 
 
 def simplified(
-    vertices: NDArray[np.float64], faces: NDArray[np.int32], max_faces: int
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], max_faces: int, cameras: Sequence[Camera]
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """At most ``max_faces`` triangles by quadric edge collapse (Garland and Heckbert, SIGGRAPH 1997)."""
+    """At most ``max_faces`` triangles by quadric edge collapse (Garland and Heckbert, SIGGRAPH 1997).
+
+    Errors count as they look from the cameras: far surroundings, drawn nearer for the time, get fewer faces.
+    """
     if len(faces) <= max_faces:
         return vertices, faces
-    center = vertices.mean(axis=0)
+    centres = np.array([camera.centre for camera in cameras])
+    middle = centres.mean(axis=0)
+    nearest = np.quantile(_nearest_camera(vertices, faces[:: max(1, len(faces) // 10_000)], cameras), 0.1)
+    reach = max(float(np.median(np.linalg.norm(centres - middle, axis=1))), float(nearest))
+    drawn_in = _scaled_radii(vertices - middle, lambda radius: reach * np.log1p(radius / reach))
     for aggression in (3, 5, 7):  # the higher, the surer the target and the coarser the choice of edges
         points, triangles, *_ = fast_simplification.simplify(
-            (vertices - center).astype(np.float32), faces.astype(np.int32), target_count=max_faces, agg=aggression
+            drawn_in, faces.astype(np.int32), target_count=max_faces, agg=aggression
         )
-        vertices, faces = points.astype(np.float64) + center, triangles.astype(np.int32)
+        drawn_in, faces = points, triangles.astype(np.int32)
         if len(faces) <= max_faces:
             break
-    return vertices, faces
+    return _scaled_radii(drawn_in, lambda radius: reach * np.expm1(radius / reach)) + middle, faces
+
+
+def _scaled_radii(points: NDArray[np.float64], scale: Callable[[NDArray], NDArray]) -> NDArray[np.float64]:
+    radius = np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+    return points * (scale(radius) / radius)
 
 
 def _vertex_colors(

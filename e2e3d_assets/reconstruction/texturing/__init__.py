@@ -26,7 +26,7 @@ from ..preview import contact_sheet, save_preview
 from ..raycasting import TexturedRenderer
 from ..stereo.views import Camera, read_scene
 from ..textured_mesh import TexturedMesh
-from .charts import Charts, cut_charts, rectangles, scaled
+from .charts import Charts, cut_charts, rectangles, scaled, split_loose
 from .exposure import outliers, photo_gains
 from .observations import Observations, observe, projected
 from .packing import Layout, pack
@@ -37,7 +37,6 @@ from .selection import UNSEEN, select_photos
 _GUTTER = 4  # pixels: what three levels of mip-maps mix in
 _SHRINK = 0.9
 _FILL = 0.75  # of a page that charts can be expected to fill
-_EMPTY = 0
 
 
 def texture_mesh(mesh: Path, undistorted: Path, out: Path, options: TexturedMeshOptions, monitor: Monitor) -> Figures:
@@ -145,6 +144,7 @@ def _lay_out(
         own = label == index
         pixels, depths = projected(cameras[index], vertices)
         corners[own], depth[own] = pixels[faces[own]], depths[faces[own]]
+    of_face, photo = split_loose(of_face, photo, corners)
     unseen = np.flatnonzero(label == UNSEEN)
     across = int(np.ceil(np.sqrt(len(unseen))))
     cells = [[across * CELL, -(-len(unseen) // max(across, 1)) * CELL]] if len(unseen) else []
@@ -188,7 +188,7 @@ def _painted(
         own_pixels(owner, page, atlas.corners, atlas.face_page, np.flatnonzero(seen))
         own_gutter(owner, _GUTTER)
         owners.append(owner)
-    pages = [np.full((side, side, 3), _EMPTY, np.uint8) for _ in owners]
+    pages = [np.zeros((side, side, 3), np.uint8) for _ in owners]
     for index, path in enumerate(photos):
         monitor.progress(len(photos) + 2 + index, steps, "painting")
         mine = given.of(index)
@@ -212,6 +212,9 @@ def _painted(
                 photo,
                 _GUTTER,
             )
+    for canvas, owner in zip(pages, owners, strict=True):
+        nobodys = owner == NOBODY
+        canvas[nobodys] = canvas[~nobodys].mean(axis=0) if not nobodys.all() else 0  # what coarse mip-maps mix in
     return pages
 
 

@@ -15,14 +15,16 @@ _FACES_USED = 60_000
 _ITERATIONS = 8
 _TYPICAL_LOG_DIFFERENCE = 0.06
 _DARKEST, _BRIGHTEST = 8.0, 247.0  # clipped colours say nothing of exposure
-_PRIOR = 1e-3  # weight of "no difference", relative to what the faces say
+_PRIOR = 0.02  # weight of "no difference", relative to what the faces say: keeps long chains of photos from drifting
+_HIGHLIGHTS = 0.995  # quantile of the colours that must not be made brighter than white
 _FEWEST_WITNESSES = 3
 _OUTLIER_SIGMAS = 3.0
 _LEAST_SIGMA = 6.0  # grey levels
 
 
 def photo_gains(observations: Observations, photos: int) -> NDArray[np.float64]:
-    """(photos, 3) factors that bring all photos to one exposure and white balance, 1 in the geometric mean."""
+    """Factors (photos, 3) that bring all photos to one exposure and white balance: 1 in the geometric mean,
+    or less where that would burn out highlights."""
     count = np.diff(observations.begins)
     several = np.flatnonzero(count > 1)
     if not len(several):
@@ -51,7 +53,11 @@ def photo_gains(observations: Observations, photos: int) -> NDArray[np.float64]:
             center = np.bincount(row, weight * corrected, len(chosen)) / total
             weight = base / (1 + ((corrected - center[row]) / _TYPICAL_LOG_DIFFERENCE) ** 2)
         gains[:, channel] = gain - gain.mean()
-    return np.exp(gains)
+    factors = np.exp(gains)
+    brightest = color.max(axis=1)
+    before = max(float(np.quantile(brightest, _HIGHLIGHTS)), _BRIGHTEST)
+    after = float(np.quantile((color * factors[photo]).max(axis=1), _HIGHLIGHTS))
+    return factors * min(1.0, before / after)
 
 
 def outliers(observations: Observations) -> NDArray[np.bool_]:
