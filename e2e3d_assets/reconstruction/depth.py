@@ -129,7 +129,7 @@ def search_depth_maps(
     levels = [Level(0.25, options.quarter_sweeps), Level(_HALF_SIZE, options.half_sweeps)]
     for done, reference in enumerate(references):
         name = plan.scene.names[reference.photo]
-        monitor.progress(done, len(references), f"coarse depth of {name}")
+        monitor.progress(done, len(references), f"coarse depth of {name} ({kernels.device})")
         if not _has_state(out, name):
             problem = _problem(undistorted, plan, reference, options, out / "grey")
             _save_state(out, name, estimate(problem, levels, kernels, between_sweeps=monitor.check))
@@ -164,7 +164,7 @@ def refine_depth_maps(
     ]
     for done, reference in enumerate(references):
         name = plan.scene.names[reference.photo]
-        monitor.progress(done, len(references), f"depth of {name}")
+        monitor.progress(done, len(references), f"depth of {name} ({kernels.device})")
         if _has_state(out, name):
             continue
         problem = _problem(undistorted, plan, reference, options, searched / "grey")

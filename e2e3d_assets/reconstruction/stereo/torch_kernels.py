@@ -77,7 +77,9 @@ class TorchKernels:
         while self._pixels >= _FEWEST_PIXELS:
             try:
                 return here(*arguments)
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not (isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)):
+                    raise
                 self._pixels //= 2
                 self._uploaded = None
                 torch.cuda.empty_cache()
