@@ -18,7 +18,7 @@ from .monitor import Figures, Monitor
 from .options import DenseCloudOptions
 from .stereo import formats, photos, previews
 from .stereo.merging import Maps, Placed, Tolerance, merge
-from .stereo.ply import PlyWriter, read_points
+from .stereo.ply import PlyWriter
 from .stereo.views import SparseScene, plan_references, read_scene
 from .stereo.warming import warm_up
 
@@ -77,9 +77,7 @@ def fuse_depth_maps(
         "photos_merged": len(references),
     }
     (out / "dense_cloud.json").write_text(json.dumps({"options": options.model_dump(), **figures}, indent=1))
-    previews.rendered_cloud(
-        read_points(out / "dense_cloud.ply"), scene.cameras[references[0].photo], out / "preview.jpg"
-    )
+    previews.rendered_cloud(out / "dense_cloud.ply", scene.cameras[references[0].photo], out / "preview.jpg")
     return figures
 
 

@@ -3,6 +3,7 @@
 What belongs here: the dense cloud's file format. What does not: where its points come from.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +22,7 @@ POINT = np.dtype(
 
 _PLY_TYPES = {"<f4": "float", "|u1": "uchar"}
 _COUNT_DIGITS = 20
+_LONGEST_HEADER = 4096
 
 
 class PlyWriter:
@@ -67,10 +69,29 @@ def read_points(path: Path) -> NDArray:
     Raises:
         ValueError: if the file is another kind of PLY or is cut off.
     """
+    begin, count = _layout(path)
+    return np.memmap(path, POINT, "r", begin, (count,)) if count else np.zeros(0, POINT)
+
+
+def read_in_pieces(path: Path, piece: int) -> Iterator[NDArray]:
+    """The same, so many points at a time: a mapped file counts as memory used, this one does not.
+
+    Raises:
+        ValueError: as :func:`read_points`.
+    """
+    begin, count = _layout(path)
     with path.open("rb") as file:
-        head = file.read(4096)
-    end = head.find(b"end_header\n") + len(b"end_header\n")
+        file.seek(begin)
+        for done in range(0, count, piece):
+            yield np.frombuffer(file.read(min(piece, count - done) * POINT.itemsize), POINT)
+
+
+def _layout(path: Path) -> tuple[int, int]:
+    """Where the points begin, and how many there are."""
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_HEADER)
+    begin = head.find(b"end_header\n") + len(b"end_header\n")
     count = next((int(line.split()[2]) for line in head.split(b"\n") if line.startswith(b"element vertex ")), 0)
-    if head[:end] != _header(count) or path.stat().st_size != end + count * POINT.itemsize:
+    if head[:begin] != _header(count) or path.stat().st_size != begin + count * POINT.itemsize:
         raise ValueError(f"{path.name} is not a complete dense cloud")
-    return np.memmap(path, POINT, "r", end, (count,)) if count else np.zeros(0, POINT)
+    return begin, count

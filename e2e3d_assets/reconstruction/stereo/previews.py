@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .ply import read_in_pieces
 from .views import Camera
 
 _MOST_BYTES = 30_000
 _MOST_TILES = 24
 _SHEET_WIDTH = 900
 _RENDER_WIDTH = 640
-_CHUNK = 1_000_000
+_PIECE = 250_000
 _BACKGROUND = 245
 
 
@@ -48,14 +49,13 @@ def _coloured(depth: NDArray[np.float32], width: int) -> NDArray[np.uint8]:
     return np.where(known[..., None], cv2.applyColorMap(grey, cv2.COLORMAP_TURBO), 0).astype(np.uint8)
 
 
-def rendered_cloud(points: NDArray, camera: Camera, path: Path) -> None:
+def rendered_cloud(cloud: Path, camera: Camera, path: Path) -> None:
     """The cloud as one photo's camera sees it, a pixel or more for each point."""
     height = max(1, round(_RENDER_WIDTH * camera.height / camera.width))
     camera = camera.resized(_RENDER_WIDTH, height)
     nearest = np.full(_RENDER_WIDTH * height, np.inf, np.float32)
     picture = np.full((_RENDER_WIDTH * height, 3), _BACKGROUND, np.uint8)
-    for start in range(0, len(points), _CHUNK):
-        chunk = points[start : start + _CHUNK]
+    for chunk in read_in_pieces(cloud, _PIECE):
         xyz = np.stack([chunk["x"], chunk["y"], chunk["z"]], 1).astype(np.float64) @ camera.R.T + camera.t
         xyz = xyz @ camera.K.T
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -6,7 +6,7 @@ import numpy as np
 import open3d as o3d
 import pytest
 
-from e2e3d_assets.reconstruction.stereo.ply import POINT, PlyWriter, read_points
+from e2e3d_assets.reconstruction.stereo.ply import POINT, PlyWriter, read_in_pieces, read_points
 
 
 def some_points(count: int) -> np.ndarray:
@@ -29,6 +29,9 @@ def test_other_programs_read_it(tmp_path: Path):
     np.testing.assert_allclose(np.asarray(cloud.normals)[:, 2], 1)
     np.testing.assert_allclose(np.asarray(cloud.colors)[:, 0], 200 / 255, atol=1e-3)
     np.testing.assert_array_equal(read_points(path)["views"], 3)
+    pieces = list(read_in_pieces(path, 5))
+    assert [len(piece) for piece in pieces] == [5, 5, 2]
+    np.testing.assert_array_equal(np.concatenate(pieces), read_points(path))
 
 
 def test_nothing_is_left_of_a_failed_write(tmp_path: Path):
