@@ -76,6 +76,10 @@ class StageMeta(BaseModel):
     figures: Figures
     cost: Cost
 
+    def number(self, figure: str) -> float:
+        """A figure that is a number."""
+        return float(self.figures[figure])
+
     @classmethod
     def of(cls, artifact: Artifact) -> "StageMeta":
         """Read it back from an artifact that a stage has made."""

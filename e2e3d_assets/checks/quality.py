@@ -27,24 +27,24 @@ _LEAST_TEXTURED_PCT = 80.0
 @_set_check(asset=photos.photos)
 def most_photos_accepted(photos: Artifact) -> dg.AssetCheckResult:
     """At least 80 % of the photos given could be used; the others are listed with reasons in `photos.json`."""
-    figures = StageMeta.of(photos).figures
-    accepted, given = figures["photos_accepted"], figures["photos_given"]
+    made = StageMeta.of(photos)
+    accepted, given = made.number("photos_accepted"), made.number("photos_given")
     return _warn(accepted >= _LEAST_ACCEPTED * given, photos_accepted=accepted, photos_given=given)
 
 
 @_set_check(asset=sparse.matches)
 def photos_form_one_group(matches: Artifact) -> dg.AssetCheckResult:
     """Verified matches join all photos to one group; several groups become several models."""
-    figures = StageMeta.of(matches).figures
-    groups, alone = figures["groups"], figures["photos_without_partner"]
+    made = StageMeta.of(matches)
+    groups, alone = made.number("groups"), made.number("photos_without_partner")
     return _warn(groups == 1 and alone == 0, groups=groups, photos_without_partner=alone)
 
 
 @_set_check(asset=sparse.sparse_model)
 def most_photos_registered(sparse_model: Artifact) -> dg.AssetCheckResult:
     """At least 80 % of the accepted photos have a place in the largest model."""
-    figures = StageMeta.of(sparse_model).figures
-    registered, missing = figures["photos_registered"], figures["photos_not_registered"]
+    made = StageMeta.of(sparse_model)
+    registered, missing = made.number("photos_registered"), made.number("photos_not_registered")
     return _warn(
         registered >= _LEAST_REGISTERED * (registered + missing),
         photos_registered=registered,
@@ -55,36 +55,36 @@ def most_photos_registered(sparse_model: Artifact) -> dg.AssetCheckResult:
 @_set_check(asset=sparse.sparse_model)
 def reprojection_error_is_small(sparse_model: Artifact) -> dg.AssetCheckResult:
     """Sparse points fall within 1.5 px of where photos show them, on average."""
-    error = StageMeta.of(sparse_model).figures["mean_reprojection_error_px"]
+    error = StageMeta.of(sparse_model).number("mean_reprojection_error_px")
     return _warn(error <= _LARGEST_REPROJECTION_ERROR_PX, mean_reprojection_error_px=error)
 
 
 @_set_check(asset=dense.depth_maps)
 def depth_maps_are_filled(depth_maps: Artifact) -> dg.AssetCheckResult:
     """Half of the photos have a confirmed depth in at least 20 % of their pixels."""
-    coverage = StageMeta.of(depth_maps).figures["median_coverage_pct"]
+    coverage = StageMeta.of(depth_maps).number("median_coverage_pct")
     return _warn(coverage >= _LEAST_MEDIAN_DEPTH_COVERAGE_PCT, median_coverage_pct=coverage)
 
 
 @_set_check(asset=dense.dense_cloud, blocking=True)
 def cloud_can_carry_a_surface(dense_cloud: Artifact) -> dg.AssetCheckResult:
     """The dense cloud has at least 10,000 points: fewer give a shape that says nothing."""
-    points = StageMeta.of(dense_cloud).figures["points"]
+    points = StageMeta.of(dense_cloud).number("points")
     return dg.AssetCheckResult(passed=bool(points >= _LEAST_DENSE_POINTS), metadata={"points": points})
 
 
 @_set_check(asset=surface.mesh)
 def mesh_is_clean(mesh: Artifact) -> dg.AssetCheckResult:
     """No edge has more than two faces, and neighbouring faces agree on which side is outside."""
-    figures = StageMeta.of(mesh).figures
-    edges, oriented = figures["non_manifold_edges"], figures["consistently_oriented"]
+    made = StageMeta.of(mesh)
+    edges, oriented = made.number("non_manifold_edges"), made.number("consistently_oriented")
     return _warn(edges == 0 and bool(oriented), non_manifold_edges=edges, consistently_oriented=oriented)
 
 
 @_set_check(asset=surface.textured_mesh)
 def most_of_the_surface_is_textured(textured_mesh: Artifact) -> dg.AssetCheckResult:
     """At least 80 % of the surface takes its colour from a photo; the rest from its neighbours."""
-    textured = StageMeta.of(textured_mesh).figures["textured_area_percent"]
+    textured = StageMeta.of(textured_mesh).number("textured_area_percent")
     return _warn(textured >= _LEAST_TEXTURED_PCT, textured_area_percent=textured)
 
 

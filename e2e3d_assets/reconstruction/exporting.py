@@ -18,14 +18,14 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from .levels_of_detail import level_of_detail
-from .lidar import write_laz
+from .delivery.levels_of_detail import level_of_detail
+from .delivery.lidar import write_laz
+from .delivery.usdz import write_usdz
+from .delivery.wavefront import write_obj
 from .monitor import Figures, Monitor
 from .options import ModelFilesOptions
-from .sparse_document import SparseDocument
+from .sparse.sparse_document import SparseDocument
 from .textured_mesh import TexturedMesh, load_glb
-from .usdz import write_usdz
-from .wavefront import write_obj
 
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
 _COPIED_AT_ONCE = 1 << 20

@@ -14,15 +14,15 @@ import pycolmap
 from PIL import Image, ImageDraw
 from pydantic import BaseModel, ConfigDict
 
-from .calibrations import COLMAP_MODELS, Calibration, find_calibration, load_calibrations
-from .calibrations import FILE_NAME as CALIBRATIONS_FILE
-from .colmap_database import DATABASE, close_journal, polled_progress
+from .intake.calibrations import COLMAP_MODELS, Calibration, find_calibration, load_calibrations
+from .intake.calibrations import FILE_NAME as CALIBRATIONS_FILE
 from .monitor import Figures, Monitor
 from .native import run_cancellable, threads_within_memory
 from .options import FeaturesOptions
 from .photo_set import PhotoRecord, PhotoSet
 from .photos import IMAGES
 from .preview import contact_sheet, save_preview
+from .sparse.colmap_database import DATABASE, close_journal, polled_progress
 
 FEATURES_FILE = "features.json"
 _BYTES_PER_PIXEL = 300.0

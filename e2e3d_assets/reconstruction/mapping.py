@@ -14,20 +14,20 @@ import numpy as np
 import pycolmap
 from PIL import Image, ImageDraw
 
-from .adjustment import adjust_finally
-from .alignment import Alignment, align_model
-from .calibrations import COLMAP_MODELS as CALIBRATED_MODELS
-from .colmap_database import DATABASE
 from .errors import BadInput
-from .match_document import MatchesDocument, inliers_by_partner
+from .intake.calibrations import COLMAP_MODELS as CALIBRATED_MODELS
 from .monitor import Figures, Monitor
 from .native import run_cancellable, thread_count
 from .options import SparseModelOptions
 from .photo_set import PhotoSet
 from .photos import IMAGES
 from .preview import save_preview
-from .principal_point import Decision
-from .sparse_document import CameraResult, ModelSummary, PhotoPose, SparseDocument
+from .sparse.adjustment import adjust_finally
+from .sparse.alignment import Alignment, align_model
+from .sparse.colmap_database import DATABASE
+from .sparse.match_document import MatchesDocument, inliers_by_partner
+from .sparse.principal_point import Decision
+from .sparse.sparse_document import CameraResult, ModelSummary, PhotoPose, SparseDocument
 
 SPARSE = "sparse"
 MIN_PHOTOS = 3

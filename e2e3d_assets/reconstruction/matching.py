@@ -1,7 +1,7 @@
 """Stage ``matches``: which photos show the same points, verified by two-view geometry.
 
 What belongs here: choosing pairs, linking groups, looking twice where photos hang loose, and the diagnosis when nothing
-fits. The comparing itself is in :mod:`~e2e3d_assets.reconstruction.comparison`.
+fits. The comparing itself is in :mod:`~e2e3d_assets.reconstruction.sparse.comparison`.
 """
 
 import shutil
@@ -13,14 +13,16 @@ import numpy as np
 import pycolmap
 from PIL import Image, ImageDraw
 
-from .appearance import signatures
-from .colmap_database import DATABASE, drop_descriptors
-from .comparison import FIRST_LOOK, SECOND_LOOK, Comparison
 from .errors import BadInput
-from .match_document import MIN_INLIERS, MatchedPair, MatchesDocument, connected_groups, inliers_by_partner
 from .monitor import Figures, Monitor
 from .options import MatchesOptions
-from .pairing import (
+from .photo_set import PhotoRecord, PhotoSet
+from .preview import save_preview
+from .sparse.appearance import signatures
+from .sparse.colmap_database import DATABASE, drop_descriptors
+from .sparse.comparison import FIRST_LOOK, SECOND_LOOK, Comparison
+from .sparse.match_document import MIN_INLIERS, MatchedPair, MatchesDocument, connected_groups, inliers_by_partner
+from .sparse.pairing import (
     Pair,
     Why,
     alike_pairs,
@@ -31,8 +33,6 @@ from .pairing import (
     pauses,
     sequence_pairs,
 )
-from .photo_set import PhotoRecord, PhotoSet
-from .preview import save_preview
 
 _FIRM_INLIERS = 50
 """A photo hangs firmly on the others if two partners share this many points with it: a pose needs two views' points."""

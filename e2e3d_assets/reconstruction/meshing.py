@@ -84,7 +84,7 @@ def build_mesh(
     vertices, faces = _cut(vertices, faces, points, ballot.votes, scene.cameras, cell)
     vertices, faces = _without_floaters(*mesh_repair.manifold(vertices, faces), scene.cameras)
     monitor.progress(steps - 3, steps, "simplifying")
-    vertices, faces = simplified(vertices, faces, options.max_faces, scene.cameras)
+    vertices, faces = _simplified_as_seen(vertices, faces, options.max_faces, scene.cameras)
     vertices, faces = _without_floaters(*mesh_repair.manifold(vertices, faces), scene.cameras)
     if not len(faces):
         raise BadInput("The points do not form a surface", "Take more photos that overlap")
@@ -199,11 +199,25 @@ def _mostly_supported(
 
 
 def simplified(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], max_faces: int
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """At most ``max_faces`` triangles by quadric edge collapse (Garland and Heckbert, SIGGRAPH 1997)."""
+    for aggression in (3, 5, 7):  # the higher, the surer the target and the coarser the choice of edges
+        if len(faces) <= max_faces:
+            break
+        points, triangles, *_ = fast_simplification.simplify(
+            vertices, faces.astype(np.int32), target_count=max_faces, agg=aggression
+        )
+        vertices, faces = points, triangles.astype(np.int32)
+    return vertices, faces
+
+
+def _simplified_as_seen(
     vertices: NDArray[np.float64], faces: NDArray[np.int32], max_faces: int, cameras: Sequence[Camera]
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """At most ``max_faces`` triangles by quadric edge collapse (Garland and Heckbert, SIGGRAPH 1997).
+    """As :func:`simplified`, but errors count as they look from the cameras.
 
-    Errors count as they look from the cameras: far surroundings, drawn nearer for the time, get fewer faces.
+    Far surroundings, drawn nearer for the time, get fewer faces.
     """
     if len(faces) <= max_faces:
         return vertices, faces
@@ -212,13 +226,7 @@ def simplified(
     nearest = np.quantile(_nearest_camera(vertices, faces[:: max(1, len(faces) // 10_000)], cameras), 0.1)
     reach = max(float(np.median(np.linalg.norm(centres - middle, axis=1))), float(nearest))
     drawn_in = _scaled_radii(vertices - middle, lambda radius: reach * np.log1p(radius / reach))
-    for aggression in (3, 5, 7):  # the higher, the surer the target and the coarser the choice of edges
-        points, triangles, *_ = fast_simplification.simplify(
-            drawn_in, faces.astype(np.int32), target_count=max_faces, agg=aggression
-        )
-        drawn_in, faces = points, triangles.astype(np.int32)
-        if len(faces) <= max_faces:
-            break
+    drawn_in, faces = simplified(drawn_in, faces, max_faces)
     return _scaled_radii(drawn_in, lambda radius: reach * np.expm1(radius / reach)) + middle, faces
 
 

@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import archives, calibrations, decoding, duplicates, exif, video
 from .errors import BadInput
+from .intake import archives, calibrations, decoding, duplicates, exif, video
+from .intake.sharpness import LONG_SIDE, sharpness_of
 from .monitor import Figures, Monitor
 from .native import thread_count
 from .options import PhotosOptions
 from .photo_set import PhotoRecord, PhotoSet
 from .preview import contact_sheet, open_small, save_preview
-from .sharpness import LONG_SIDE, sharpness_of
 
 IMAGES = "images"
 _IGNORED_FOLDERS = frozenset(("__MACOSX",))

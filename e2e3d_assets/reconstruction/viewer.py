@@ -29,7 +29,7 @@ from .monitor import Figures, Monitor
 from .options import ViewerOptions
 from .preview import save_preview
 from .raycasting import render
-from .sparse_document import SparseDocument
+from .sparse.sparse_document import SparseDocument
 from .stereo.ply import read_points
 from .textured_mesh import TexturedMesh, load_glb, split_corners
 from .viewpoints import Focus, focus_of

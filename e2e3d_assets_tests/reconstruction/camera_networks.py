@@ -6,9 +6,9 @@ import numpy as np
 import pycolmap
 from PIL import Image
 
-from e2e3d_assets.reconstruction.colmap_database import DATABASE, close_journal
-from e2e3d_assets.reconstruction.match_document import MatchedPair, MatchesDocument, connected_groups
 from e2e3d_assets.reconstruction.photo_set import PhotoRecord, PhotoSet
+from e2e3d_assets.reconstruction.sparse.colmap_database import DATABASE, close_journal
+from e2e3d_assets.reconstruction.sparse.match_document import MatchedPair, MatchesDocument, connected_groups
 
 WIDTH, HEIGHT, FOCAL = 1200, 900, 1100.0
 

@@ -12,10 +12,10 @@ import pycolmap
 import trimesh
 from PIL import Image
 
-from e2e3d_assets.reconstruction.match_document import MatchedPair, MatchesDocument
 from e2e3d_assets.reconstruction.photo_set import PhotoCamera, PhotoRecord, PhotoSet
 from e2e3d_assets.reconstruction.raycasting import render
-from e2e3d_assets.reconstruction.sparse_document import (
+from e2e3d_assets.reconstruction.sparse.match_document import MatchedPair, MatchesDocument
+from e2e3d_assets.reconstruction.sparse.sparse_document import (
     CameraResult,
     Georeference,
     ModelSummary,

@@ -8,11 +8,11 @@ import pytest
 
 from e2e3d_assets.reconstruction.errors import BadInput
 from e2e3d_assets.reconstruction.features import extract_features
-from e2e3d_assets.reconstruction.match_document import MatchedPair, MatchesDocument, connected_groups
 from e2e3d_assets.reconstruction.matching import match_features, second_look_pairs, weakly_linked
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.options import FeaturesOptions, MatchesOptions, PhotosOptions
 from e2e3d_assets.reconstruction.photos import prepare_photos
+from e2e3d_assets.reconstruction.sparse.match_document import MatchedPair, MatchesDocument, connected_groups
 
 from .photo_files import save_photos
 from .sample_run import SampleRun

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pycolmap
 
-from ..match_document import MatchesDocument
 from ..photo_set import PhotoSet
-from ..sparse_document import SparseDocument
+from ..sparse.match_document import MatchesDocument
+from ..sparse.sparse_document import SparseDocument
 from ..stereo.views import SparseScene, read_scene
 from ..textured_mesh import TexturedMesh, load_glb
 from ..viewpoints import Focus, focus_of

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from ..match_document import MatchedPair, MatchesDocument
 from ..photo_set import PhotoCamera, PhotoSet
 from ..photo_set import PhotoRecord as GivenPhoto
 from ..report_schema import (
@@ -29,7 +28,8 @@ from ..report_schema import (
     SparseSummary,
     TextureSummary,
 )
-from ..sparse_document import PhotoPose, SparseDocument
+from ..sparse.match_document import MatchedPair, MatchesDocument
+from ..sparse.sparse_document import PhotoPose, SparseDocument
 from ..textured_mesh import TexturedMesh
 from .accuracy import point_uncertainty
 from .fidelity import Coverage, Likeness

@@ -6,7 +6,7 @@ import pytest
 from e2e3d_assets.reconstruction.matching import MatchedPair, MatchesDocument
 from e2e3d_assets.reconstruction.photo_set import PhotoCamera, PhotoRecord, PhotoSet
 from e2e3d_assets.reconstruction.reporting.summaries import list_files, summarise_mesh, summarise_photos
-from e2e3d_assets.reconstruction.sparse_document import PhotoPose, SparseDocument
+from e2e3d_assets.reconstruction.sparse.sparse_document import PhotoPose, SparseDocument
 from e2e3d_assets.reconstruction.textured_mesh import TexturedMesh
 
 TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])

@@ -6,9 +6,9 @@ import laspy
 import numpy as np
 import pytest
 
-from e2e3d_assets.reconstruction.lidar import to_utm, utm, write_laz
+from e2e3d_assets.reconstruction.delivery.lidar import to_utm, utm, write_laz
 from e2e3d_assets.reconstruction.monitor import Monitor
-from e2e3d_assets.reconstruction.sparse_document import Georeference
+from e2e3d_assets.reconstruction.sparse.sparse_document import Georeference
 from e2e3d_assets.reconstruction.stereo.ply import POINT, PlyWriter
 
 

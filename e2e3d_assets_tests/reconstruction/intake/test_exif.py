@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from e2e3d_assets.reconstruction.exif import read_camera, read_gps, read_time
+from e2e3d_assets.reconstruction.intake.exif import read_camera, read_gps, read_time
 
 
 def exif_with(details: dict | None = None, gps: dict | None = None, **base) -> Image.Exif:

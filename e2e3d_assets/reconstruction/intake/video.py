@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from cv2.typing import MatLike
 
-from .errors import BadInput
-from .monitor import Monitor
+from ..errors import BadInput
+from ..monitor import Monitor
 from .sharpness import sharpness_of
 
 SUFFIXES = frozenset((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"))

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from .monitor import Monitor
-from .sparse_document import Georeference
-from .stereo.ply import read_points
+from ..monitor import Monitor
+from ..sparse.sparse_document import Georeference
+from ..stereo.ply import read_points
 
 _CHUNK = 1_000_000
 _STEPS_ACROSS = 1e6  # at least; positions are whole steps, and finer ones would only store noise

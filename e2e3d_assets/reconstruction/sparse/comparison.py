@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pycolmap
 
+from ..monitor import Monitor
+from ..native import run_cancellable, thread_count
 from .colmap_database import polled_progress
 from .match_document import MIN_INLIERS, MatchedPair
-from .monitor import Monitor
-from .native import run_cancellable, thread_count
 from .pairing import Pair, Why
 
 _BLOCK = 64

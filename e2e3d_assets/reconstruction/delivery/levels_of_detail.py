@@ -9,11 +9,11 @@ import numpy as np
 import open3d as o3d
 from numpy.typing import NDArray
 
-from .mesh_repair import manifold
-from .meshing import simplified
-from .monitor import Monitor
-from .native import thread_count
-from .textured_mesh import TexturedMesh
+from ..mesh_repair import manifold
+from ..meshing import simplified
+from ..monitor import Monitor
+from ..native import thread_count
+from ..textured_mesh import TexturedMesh
 
 _GUTTER = 4  # texels around each chart
 _MOST_STRETCH = 0.3

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from e2e3d_assets.reconstruction.adjustment import adjust_finally
 from e2e3d_assets.reconstruction.monitor import Monitor
-from e2e3d_assets.reconstruction.principal_point import convergence_deg, decide, principal_point_sigma
+from e2e3d_assets.reconstruction.sparse.adjustment import adjust_finally
+from e2e3d_assets.reconstruction.sparse.principal_point import convergence_deg, decide, principal_point_sigma
 
-from .camera_networks import build_model, centre_principal_point, ring, strip
+from ..camera_networks import build_model, centre_principal_point, ring, strip
 
 OFFSET = (6.0, -5.0)
 

@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from e2e3d_assets.reconstruction.duplicates import first_equals, first_near, perceptual_hash
+from e2e3d_assets.reconstruction.intake.duplicates import first_equals, first_near, perceptual_hash
 
-from .photo_files import textured
+from ..photo_files import textured
 
 
 def test_first_equals_points_back():

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdShade, UsdUtils, Vt
 
-from .textured_mesh import TexturedMesh
+from ..textured_mesh import TexturedMesh
 
 _Z_UP_TO_Y_UP = Gf.Matrix4d(1, 0, 0, 0, 0, 0, -1, 0, 0, 1, 0, 0, 0, 0, 0, 1)  # row vectors: (x, y, z) -> (x, z, -y)
 

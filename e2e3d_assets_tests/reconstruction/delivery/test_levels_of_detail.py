@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import trimesh
 
+from e2e3d_assets.reconstruction.delivery.levels_of_detail import level_of_detail
 from e2e3d_assets.reconstruction.errors import Cancelled
-from e2e3d_assets.reconstruction.levels_of_detail import level_of_detail
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.raycasting import orbit_camera, render
 from e2e3d_assets.reconstruction.textured_mesh import TexturedMesh
 
-from .delivery_scene import BOX, OFFSET, textured_box
+from ..delivery_scene import BOX, OFFSET, textured_box
 
 
 @pytest.fixture(scope="module")

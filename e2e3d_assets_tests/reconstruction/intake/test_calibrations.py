@@ -6,17 +6,17 @@ from pathlib import Path
 import pycolmap
 import pytest
 
-from e2e3d_assets.reconstruction.adjustment import adjust_finally
-from e2e3d_assets.reconstruction.calibrations import find_calibration, load_calibrations
 from e2e3d_assets.reconstruction.errors import BadInput
 from e2e3d_assets.reconstruction.features import FeaturesDocument, extract_features
+from e2e3d_assets.reconstruction.intake.calibrations import find_calibration, load_calibrations
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.options import FeaturesOptions, PhotosOptions
 from e2e3d_assets.reconstruction.photo_set import PhotoCamera, PhotoRecord
 from e2e3d_assets.reconstruction.photos import prepare_photos
+from e2e3d_assets.reconstruction.sparse.adjustment import adjust_finally
 
-from .camera_networks import build_model, centre_principal_point, ring
-from .photo_files import save_photos
+from ..camera_networks import build_model, centre_principal_point, ring
+from ..photo_files import save_photos
 
 BROWN = {
     "projection_type": "brown", "width": 4000, "height": 3000, "focal_x": 0.8, "focal_y": 0.81,

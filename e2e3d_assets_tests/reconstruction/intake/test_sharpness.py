@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from e2e3d_assets.reconstruction.sharpness import sharpness_of
+from e2e3d_assets.reconstruction.intake.sharpness import sharpness_of
 
-from .photo_files import textured
+from ..photo_files import textured
 
 
 def grey(picture: Image.Image) -> np.ndarray:

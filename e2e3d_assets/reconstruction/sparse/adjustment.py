@@ -1,7 +1,7 @@
 """The last bundle adjustment of a model: robust, and with the principal points that the photos can tell.
 
 What belongs here: running adjustments. Whether a camera's principal point is free is decided in
-:mod:`~e2e3d_assets.reconstruction.principal_point`.
+:mod:`~e2e3d_assets.reconstruction.sparse.principal_point`.
 
 The mapper minimises squared errors over matches of which some percent are wrong by a few pixels; they weigh as much as
 hundreds of good ones. A Cauchy loss at the scale of the errors themselves (Barron, "A General and Adaptive Robust Loss
@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 import pycolmap
 
-from .monitor import Monitor
-from .native import run_cancellable
+from ..monitor import Monitor
+from ..native import run_cancellable
 from .principal_point import Decision, decide
 
 _ROUNDS = 2

@@ -11,7 +11,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from .photo_set import Gps
+from ..photo_set import Gps
 from .sparse_document import Georeference
 
 MIN_GPS_PHOTOS = 4

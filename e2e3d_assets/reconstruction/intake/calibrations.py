@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import BadInput
-from .photo_set import PhotoRecord
+from ..errors import BadInput
+from ..photo_set import PhotoRecord
 
 FILE_NAME = "cameras.json"
 COLMAP_MODELS = ("OPENCV", "FULL_OPENCV")

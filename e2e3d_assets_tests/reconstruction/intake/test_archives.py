@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e3d_assets.reconstruction import archives
 from e2e3d_assets.reconstruction.errors import BadInput
+from e2e3d_assets.reconstruction.intake import archives
 from e2e3d_assets.reconstruction.monitor import Monitor
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from e2e3d_assets.reconstruction.errors import BadInput
+from e2e3d_assets.reconstruction.intake.video import choose_frames, extract_frames
 from e2e3d_assets.reconstruction.monitor import Monitor
-from e2e3d_assets.reconstruction.video import choose_frames, extract_frames
 
-from .photo_files import textured
+from ..photo_files import textured
 
 
 def pan(path: Path, starts: list[int]) -> Path:

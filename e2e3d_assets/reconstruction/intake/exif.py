@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from .photo_set import Gps, PhotoCamera
+from ..photo_set import Gps, PhotoCamera
 
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 _MM_PER_RESOLUTION_UNIT = {2: 25.4, 3: 10.0, 4: 1.0}

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from e2e3d_assets.reconstruction.adjustment import adjust_finally, median_error
 from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.sparse.adjustment import adjust_finally, median_error
 
-from .camera_networks import build_model, ring
+from ..camera_networks import build_model, ring
 
 
 def test_wrong_matches_are_removed_and_do_not_pull():

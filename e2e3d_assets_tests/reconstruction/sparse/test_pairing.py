@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2e3d_assets.reconstruction.pairing import (
+from e2e3d_assets.reconstruction.photo_set import Gps
+from e2e3d_assets.reconstruction.sparse.pairing import (
     alike_pairs,
     every_pair,
     ground_positions,
@@ -14,7 +15,6 @@ from e2e3d_assets.reconstruction.pairing import (
     pauses,
     sequence_pairs,
 )
-from e2e3d_assets.reconstruction.photo_set import Gps
 
 
 @given(st.integers(0, 300), st.integers(2, 40), st.sets(st.integers(1, 299), max_size=5))

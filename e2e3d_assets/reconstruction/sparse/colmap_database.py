@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import pycolmap
 
-from .errors import Cancelled
-from .monitor import Monitor
+from ..errors import Cancelled
+from ..monitor import Monitor
 
 DATABASE = "database.db"
 IsWritten: TypeAlias = Callable[[pycolmap.Database], bool]

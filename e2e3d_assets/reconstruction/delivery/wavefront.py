@@ -11,7 +11,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .textured_mesh import TexturedMesh
+from ..textured_mesh import TexturedMesh
 
 _ROWS_AT_ONCE = 100_000  # bounds the text that is held in memory
 

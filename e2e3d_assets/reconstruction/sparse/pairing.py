@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.spatial import KDTree
 
-from .photo_set import Gps
+from ..photo_set import Gps
 
 Pair: TypeAlias = tuple[int, int]
 Why: TypeAlias = Literal["exhaustive", "sequence", "gps", "appearance", "link", "second look"]

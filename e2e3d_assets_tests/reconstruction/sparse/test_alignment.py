@@ -4,10 +4,10 @@ import numpy as np
 import pycolmap
 import pytest
 
-from e2e3d_assets.reconstruction.alignment import align_model, up_direction
 from e2e3d_assets.reconstruction.photo_set import Gps
+from e2e3d_assets.reconstruction.sparse.alignment import align_model, up_direction
 
-from .camera_networks import build_model, look_at, ring
+from ..camera_networks import build_model, look_at, ring
 
 ORIGIN = (46.8, -92.0, 200.0)
 TILT = pycolmap.Rotation3d(np.array([0.7, -0.4, 1.1]))

@@ -1,0 +1,1 @@
+"""Tests of e2e3d_assets.reconstruction.sparse."""
