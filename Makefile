@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_READY := $(VENV)/.system-ready
-TEST_SYSTEM_READY := $(VENV)/.test-system-ready
+TEST_READY := $(VENV)/.test-ready
 READY := $(VENV)/.ready
 QUALITY ?= medium
 SAMPLE := e2e3d_assets_tests/data/banana/images
@@ -19,8 +19,9 @@ $(SYSTEM_READY): .ci/system-packages
 	@bash .ci/system-packages
 	@mkdir -p $(VENV) && touch $@
 
-$(TEST_SYSTEM_READY): $(SYSTEM_READY)
+$(TEST_READY): $(READY) .ci/system-packages
 	@bash .ci/system-packages test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,gpu]"
 	@touch $@
 
 $(READY): $(SYSTEM_READY) pyproject.toml constraints.txt
@@ -39,18 +40,18 @@ run: $(READY) ## Make a textured 3D model of the sample photos in output/banana
 dev: $(READY) ## Dagster UI and daemon on http://127.0.0.1:3000 with the sample set already a partition
 	@$(BIN)/e2e3d dev --sample $(SAMPLE) --name banana
 
-test: $(READY) $(TEST_SYSTEM_READY) ## Run all tests
+test: $(TEST_READY) ## Run all tests
 	@$(BIN)/python -m pytest
 
-test-fast: $(READY) ## Run the tests that need neither servers nor minutes
+test-fast: $(TEST_READY) ## Run the tests that need neither servers nor minutes
 	@$(BIN)/python -m pytest -m "not slow and not integration"
 
-chaos: $(READY) $(TEST_SYSTEM_READY) ## Kill and cut everything for 20 minutes; nothing may be lost
+chaos: $(TEST_READY) ## Kill and cut everything for 20 minutes; nothing may be lost
 	@CHAOS_SECONDS=1200 $(BIN)/python -m pytest -s e2e3d_assets_tests/integration/test_chaos.py
 
 bench: bench-pipeline bench-sparse bench-dense bench-surface bench-store ## Measure speed and quality, one after the other
 
-bench-%: $(READY) $(TEST_SYSTEM_READY)
+bench-%: $(TEST_READY)
 	@$(BIN)/python -m e2e3d_assets_tests.benchmarks.bench_$*
 
 lint: $(READY) ## Format, lint, types, and who may import whom
