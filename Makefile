@@ -54,7 +54,7 @@ bench: bench-pipeline bench-sparse bench-dense bench-surface bench-store ## Meas
 bench-%: $(TEST_READY)
 	@$(BIN)/python -m e2e3d_assets_tests.benchmarks.bench_$*
 
-lint: $(READY) ## Format, lint, types, and who may import whom
+lint: $(TEST_READY) ## Format, lint, types, and who may import whom
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
