@@ -61,6 +61,7 @@ class Search(NamedTuple):
 
 
 _BANDS = 16
+# what a pixel is offered, in this order: others' planes, planes at random, changes of its own
 _LEFT, _ABOVE, _ANYWHERE, _RANDOM, _RANDOM_AGAIN, _DEPTH, _NORMAL, _BOTH, _TRIALS = range(9)
 _REACH = 10  # of _ANYWHERE, pixels
 _REACH_WIDTH = np.float32(2 * _REACH + 1)
@@ -81,6 +82,7 @@ _COST_UNITS = np.float32(127.0)
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _NEVER = np.float32(1e9)
+_TINY = np.float32(1e-12)
 _BIT = np.uint32(1)
 _NO_VIEWS = np.uint32(0)
 
@@ -243,16 +245,62 @@ def _choose_views(means, costs, views, most_views):
             views[y, x] = chosen
 
 
+@inlined
+def _adopted_views(cost, left_cost, left_views, above_cost, above_views):
+    """The views of a causal neighbour that does much better, where the pixel does badly; else none."""
+    adopted = _NO_VIEWS
+    if cost > DOING_BADLY:
+        bound = MUCH_BETTER * cost
+        if left_views != _NO_VIEWS and left_cost < bound:
+            adopted = left_views
+            bound = left_cost
+        if above_views != _NO_VIEWS and above_cost < bound:
+            adopted = above_views
+    return adopted
+
+
+@inlined
+def _continued(compared, plane, qx, qy, rx, ry):
+    """Depth at the ray (rx, ry, 1) of the plane of pixel (qx, qy); 0 where it is not seen from there."""
+    slant = plane[0] * rx + plane[1] * ry + plane[2]
+    if not (plane[3] > _ZERO and slant < GRAZING):
+        return _ZERO
+    sx, sy = _ray(compared, qx, qy)
+    return plane[3] * (plane[0] * sx + plane[1] * sy + plane[2]) / slant
+
+
+@inlined
+def _changed_depth(random, depth, search):
+    if search.widest > _ZERO:
+        random, share = uniform(random)
+        change = share * search.widest
+    else:
+        random, pixels = log_uniform(random, STEP[0], STEP[1])
+        change = pixels * search.disparity
+    random, change = signed(random, change)
+    return random, _ONE / min(max(_ONE / depth + change, search.farthest), search.nearest)
+
+
+@inlined
+def _somewhere(random, x, y, first, last, width):
+    """A pixel at most _REACH away, within the band."""
+    random, a = uniform(random)
+    random, b = uniform(random)
+    qx = min(max(x + np.int64(np.int32(a * _REACH_WIDTH)) - _REACH, 0), width - 1)
+    qy = min(max(y + np.int64(np.int32(b * _REACH_WIDTH)) - _REACH, first), last - 1)
+    return random, qx, qy
+
+
 @parallel
 def sweep(compared: Comparison, state: State, search: Search) -> None:
     """Offer every pixel better planes, once, in place."""
-    height, width = state.views.shape
     planes, costs, views = state  # numba would write to copies of a tuple's members
+    height, width = views.shape
     forward = search.forward
     step = 1 if forward else -1
     # what each band sees of the row that precedes it in the order of the sweep
-    border_planes = np.empty((_BANDS, width, 4), np.float32)
-    border_costs = np.empty((_BANDS, width), np.float32)
+    border_planes = np.zeros((_BANDS, width, 4), np.float32)
+    border_costs = np.zeros((_BANDS, width), np.float32)
     border_views = np.zeros((_BANDS, width), np.uint32)
     for band in range(_BANDS):
         row = band * height // _BANDS - 1 if forward else (band + 1) * height // _BANDS
@@ -281,50 +329,32 @@ def sweep(compared: Comparison, state: State, search: Search) -> None:
                 nx, ny, nz, depth = planes[y, x, 0], planes[y, x, 1], planes[y, x, 2], planes[y, x, 3]
                 cost = costs[y, x]
 
-                fresh_start = False
-                if cost > DOING_BADLY:
-                    adopted = _NO_VIEWS
-                    bound = MUCH_BETTER * cost
-                    if views[y, left] != _NO_VIEWS and costs[y, left] < bound:
-                        adopted = views[y, left]
-                        bound = costs[y, left]
-                    if above_views[x] != _NO_VIEWS and above_costs[x] < bound:
-                        adopted = above_views[x]
-                    if adopted != _NO_VIEWS:
-                        fresh_start = True
-                        seen_in = adopted
-                        cost = _plane_cost(
-                            compared, nx, ny, nz, depth, x, y, rx, ry, seen_in, _NEVER, weights, centred, variance
-                        )
+                adopted = _adopted_views(cost, costs[y, left], views[y, left], above_costs[x], above_views[x])
+                if adopted != _NO_VIEWS:
+                    seen_in = adopted
+                    cost = _plane_cost(
+                        compared, nx, ny, nz, depth, x, y, rx, ry, seen_in, _NEVER, weights, centred, variance
+                    )
 
                 for trial in range(_TRIALS):
-                    if trial <= _ANYWHERE:  # the plane of another pixel, continued to this one
+                    if trial <= _ANYWHERE:
                         qx, qy = x, y
+                        plane = above_planes[x]
                         if trial == _LEFT:
                             qx = left
                             plane = planes[y, left]
                         elif trial == _ABOVE:
                             qy = y - step
-                            plane = above_planes[x]
-                            if above_views[x] == _NO_VIEWS:
-                                continue
                         else:
-                            random, a = uniform(random)
-                            random, b = uniform(random)
-                            qx = min(max(x + np.int64(np.int32(a * _REACH_WIDTH)) - _REACH, 0), width - 1)
-                            qy = min(max(y + np.int64(np.int32(b * _REACH_WIDTH)) - _REACH, first), last - 1)
+                            random, qx, qy = _somewhere(random, x, y, first, last, width)
                             plane = planes[qy, qx]
                         tx, ty, tz = plane[0], plane[1], plane[2]
-                        slant = tx * rx + ty * ry + tz
-                        if not (plane[3] > _ZERO and slant < GRAZING):
-                            continue
-                        sx, sy = _ray(compared, qx, qy)
-                        tdepth = plane[3] * (tx * sx + ty * sy + tz) / slant
-                        shift = abs(_ONE / tdepth - _ONE / depth)
+                        tdepth = _continued(compared, plane, qx, qy, rx, ry)
+                        shift = abs(_ONE / max(tdepth, _TINY) - _ONE / depth)
                         if shift < _SAME_DISPARITY * search.disparity and tx * nx + ty * ny + tz * nz > _SAME_NORMAL:
                             continue
                     elif trial <= _RANDOM_AGAIN:
-                        if not fresh_start:
+                        if adopted == _NO_VIEWS:
                             continue
                         random, tx, ty, tz = random_normal(random, rx, ry)
                         random, share = uniform(random)
@@ -332,14 +362,7 @@ def sweep(compared: Comparison, state: State, search: Search) -> None:
                     else:
                         tx, ty, tz, tdepth = nx, ny, nz, depth
                         if trial != _NORMAL:
-                            if search.widest > _ZERO:
-                                random, share = uniform(random)
-                                change = share * search.widest
-                            else:
-                                random, pixels = log_uniform(random, STEP[0], STEP[1])
-                                change = pixels * search.disparity
-                            random, change = signed(random, change)
-                            tdepth = _ONE / min(max(_ONE / depth + change, search.farthest), search.nearest)
+                            random, tdepth = _changed_depth(random, depth, search)
                         if trial != _DEPTH:
                             random, tilt = log_uniform(random, TILT[0], TILT[1])
                             random, tx, ty, tz = tilted(random, tx, ty, tz, tilt, rx, ry)
