@@ -96,7 +96,7 @@ class DenseCloudOptions(StageOptions):
     max_normal_angle: float = Field(default=30.0, gt=0, le=90, description="Between agreeing normals, degrees.")
     min_views_few: int = Field(default=2, ge=2, le=10, description="Photos that must agree where few see the place.")
     min_views_many: int = Field(default=3, ge=2, le=10, description="Photos that must agree where many see the place.")
-    many_views: int = Field(default=5, ge=2, le=30, description="So many photos that see a place are many.")
+    many_views: int = Field(default=4, ge=2, le=30, description="So many photos that see a place are many.")
 
 
 class MeshOptions(StageOptions):
