@@ -10,6 +10,7 @@ surface stays only where it closes a hole that no photo contradicts.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import fast_simplification
@@ -70,18 +71,17 @@ def build_mesh(
     steps = len(scene.names) + 6
     monitor.progress(0, steps, "reading the cloud")
     cloud = _read(dense_cloud / "dense_cloud.ply")
-    points = np.asarray(cloud.points)
+    extent = cloud.extent
+    cloud, depth = _thinned(cloud, extent, options.max_faces)
+    cell = _cell(extent, depth)
     monitor.progress(1, steps, "reconstructing the surface")
-    extent = float(np.ptp(points, axis=0).max())
-    depth = _octree_depth(cloud, extent, options.max_faces)
-    cell = extent * _PADDING / 2**depth
-    vertices, faces = _poisson(cloud, depth, cell)
+    vertices, faces = _poisson(cloud, depth)
     ballot = Ballot(vertices, _TOLERANCE_CELLS * cell)
     for done, (camera, depths) in enumerate(depth_views(scene, depth_maps)):
         monitor.progress(2 + done, steps, "asking the depth maps")
         ballot.add(camera, depths)
     monitor.progress(steps - 4, steps, "cutting and cleaning")
-    vertices, faces = _cut(vertices, faces, points, ballot.votes, scene.cameras, cell)
+    vertices, faces = _cut(vertices, faces, cloud.points, ballot.votes, scene.cameras, cell)
     vertices, faces = _without_floaters(*mesh_repair.manifold(vertices, faces), scene.cameras)
     monitor.progress(steps - 3, steps, "simplifying")
     vertices, faces = _simplified_as_seen(vertices, faces, options.max_faces, scene.cameras)
@@ -89,7 +89,7 @@ def build_mesh(
     if not len(faces):
         raise BadInput("The points do not form a surface", "Take more photos that overlap")
     monitor.progress(steps - 1, steps, "colouring and drawing")
-    colors = _vertex_colors(vertices, points, np.asarray(cloud.colors))
+    colors = _vertex_colors(vertices, cloud)
     _write(out / "mesh.ply", vertices, faces, colors)
     save_preview(_preview(vertices, faces), out)
     monitor.progress(steps, steps)
@@ -100,7 +100,37 @@ def build_mesh(
     }
 
 
-def _read(path: Path) -> o3d.geometry.PointCloud:
+@dataclass(frozen=True)
+class _Cloud:
+    """Points (N, 3), their normals (N, 3, length 1) and colours (N, 3, 0…1), float64."""
+
+    points: NDArray[np.float64]
+    normals: NDArray[np.float64]
+    colors: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def extent(self) -> float:
+        """Longest side of the bounding box."""
+        return float(np.ptp(self.points, axis=0).max())
+
+    def thinned(self, size: float) -> "_Cloud":
+        """One mean point for each occupied cell of a grid."""
+        cell = np.floor((self.points - self.points.min(axis=0)) / size).astype(np.int64)
+        count = cell.max(axis=0) + 1
+        key = (cell[:, 0] * count[1] + cell[:, 1]) * count[2] + cell[:, 2]
+        order = np.argsort(key)
+        starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+        sizes = np.diff(starts, append=len(order))[:, None]
+        points, normals, colors = (
+            np.add.reduceat(values[order], starts) / sizes for values in (self.points, self.normals, self.colors)
+        )
+        return _Cloud(points, normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12), colors)
+
+
+def _read(path: Path) -> _Cloud:
     """The cloud within its core region, points and normals finite."""
     cloud = o3d.io.read_point_cloud(path, remove_nan_points=True, remove_infinite_points=True)
     if len(cloud.points) < _FEWEST_POINTS:
@@ -111,24 +141,38 @@ def _read(path: Path) -> o3d.geometry.PointCloud:
     low, high = np.quantile(points, [_CORE_QUANTILE, 1 - _CORE_QUANTILE], axis=0)
     margin = (high - low) * _CORE_MARGIN
     inside = ((points >= low - margin) & (points <= high + margin)).all(axis=1)
-    return cloud.select_by_index(np.flatnonzero(inside).tolist())
+    return _Cloud(points[inside], np.asarray(cloud.normals)[inside], np.asarray(cloud.colors)[inside])
 
 
-def _octree_depth(cloud: o3d.geometry.PointCloud, extent: float, max_faces: int) -> int:
-    """As fine as the budget of faces can show: so many cells at most are crossed by the surface."""
+def _thinned(cloud: _Cloud, extent: float, max_faces: int) -> tuple[_Cloud, int]:
+    """The cloud with at most one point in half an octree cell, and the octree's depth.
+
+    It is as fine as the budget of faces can show: the surface crosses so many cells at most.
+    """
     most_cells = max_faces * _FACES_PER_BUDGET_FACE // _FACES_PER_CELL
+    thinned = cloud.thinned(_cell(extent, _DEEPEST) / 2)
     for depth in range(_DEEPEST, _SHALLOWEST, -1):
-        if len(cloud.voxel_down_sample(extent * _PADDING / 2**depth).points) <= most_cells:
-            return depth
-    return _SHALLOWEST
+        coarser = thinned.thinned(_cell(extent, depth))
+        if len(coarser) <= most_cells:
+            return thinned, depth
+        thinned = coarser
+    return thinned, _SHALLOWEST
 
 
-def _poisson(cloud: o3d.geometry.PointCloud, depth: int, cell: float) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """The closed surface in an octree of so many levels; points closer than half a cell are averaged first."""
-    thinned = cloud.voxel_down_sample(cell / 2)
-    thinned.normalize_normals()
+def _cell(extent: float, depth: int) -> float:
+    return extent * _PADDING / 2**depth
+
+
+def _poisson(cloud: _Cloud, depth: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """The closed surface in an octree of so many levels.
+
+    On one thread: with more, open3d's reconstruction crashes the process now and then on a busy machine
+    (isl-org/Open3D issues 6828 and 7229).
+    """
+    oriented = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(cloud.points))
+    oriented.normals = o3d.utility.Vector3dVector(cloud.normals)
     mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
-        thinned, depth=depth, scale=_PADDING, n_threads=thread_count()
+        oriented, depth=depth, scale=_PADDING, n_threads=1
     )
     return np.asarray(mesh.vertices), np.asarray(mesh.triangles)
 
@@ -235,13 +279,9 @@ def _scaled_radii(points: NDArray[np.float64], scale: Callable[[NDArray], NDArra
     return points * (scale(radius) / radius)
 
 
-def _vertex_colors(
-    vertices: NDArray[np.float64], points: NDArray[np.float64], colors: NDArray[np.float64]
-) -> NDArray[np.uint8]:
-    if not len(colors):
-        return np.full((len(vertices), 3), 200, np.uint8)
-    _, nearest = cKDTree(points).query(vertices, k=4, workers=thread_count())
-    return (colors[nearest].mean(axis=1) * 255 + 0.5).astype(np.uint8)
+def _vertex_colors(vertices: NDArray[np.float64], cloud: _Cloud) -> NDArray[np.uint8]:
+    _, nearest = cKDTree(cloud.points).query(vertices, k=4, workers=thread_count())
+    return (cloud.colors[nearest].mean(axis=1) * 255 + 0.5).astype(np.uint8)
 
 
 def _write(path: Path, vertices: NDArray, faces: NDArray, colors: NDArray[np.uint8]) -> None:
