@@ -12,6 +12,7 @@ import open3d as o3d
 from numpy.typing import NDArray
 
 from .native import thread_count
+from .sampling import sampled
 from .stereo.views import Camera
 from .textured_mesh import TexturedMesh
 
@@ -116,7 +117,8 @@ class TexturedRenderer:
             if not here.any():
                 continue
             uv = _interpolated(mesh.uv[hits.face[here]], hits.barycentric[here])
-            picture[here] = _sampled(texture, uv)
+            size = np.array([texture.shape[1], texture.shape[0]])
+            picture[here] = sampled(texture, uv * size - 0.5) + 0.5
         return cv2.resize(picture, (camera.width, camera.height), interpolation=cv2.INTER_AREA)  # pyright: ignore
 
 
@@ -192,17 +194,3 @@ def _interpolated(corners: NDArray, barycentric: NDArray) -> NDArray:
     """Values (N, k) inside triangles from those at their corners (N, 3, k)."""
     second, third = barycentric[:, :1], barycentric[:, 1:]
     return corners[:, 0] * (1 - second - third) + corners[:, 1] * second + corners[:, 2] * third
-
-
-def _sampled(texture: NDArray[np.uint8], uv: NDArray) -> NDArray[np.uint8]:
-    """Bilinear samples (N, 3) at texture coordinates (N, 2)."""
-    height, width = texture.shape[:2]
-    x = (uv[:, 0] * width - 0.5).astype(np.float32)
-    y = (uv[:, 1] * height - 0.5).astype(np.float32)
-    columns = 4096  # OpenCV's remap takes pictures, not lists
-    rows = -(-len(x) // columns)
-    grid = np.zeros((2, rows * columns), np.float32)
-    grid[0, : len(x)], grid[1, : len(x)] = x, y
-    grid = grid.reshape(2, rows, columns)
-    samples = cv2.remap(texture, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return samples.reshape(-1, 3)[: len(x)]  # pyright: ignore

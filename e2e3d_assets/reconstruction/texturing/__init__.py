@@ -28,7 +28,7 @@ from ..stereo.views import Camera, read_scene
 from ..textured_mesh import TexturedMesh
 from .charts import Charts, cut_charts, rectangles, scaled, split_loose
 from .exposure import outliers, photo_gains
-from .observations import Observations, observe, projected
+from .observations import observe, projected
 from .packing import Layout, pack
 from .painting import CELL, NOBODY, own_gutter, own_pixels, paint, unseen_cells
 from .seams import Shares, shares
@@ -254,4 +254,4 @@ def _preview(model: TexturedMesh, cameras: Sequence[Camera]) -> Image.Image:
     return contact_sheet([Image.fromarray(renderer.picture(camera.limited(320))) for camera in chosen])
 
 
-__all__ = ["Observations", "texture_mesh"]
+__all__ = ["texture_mesh"]

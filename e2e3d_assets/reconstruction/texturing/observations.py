@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput
-from ..native import thread_count
 from ..raycasting import Raycaster
+from ..sampling import sampled
 from ..stereo.views import Camera
 
 _DEPTH_MAP_SIZE = 1000  # longer side, for what stands close in front
@@ -150,19 +150,7 @@ def _looks(
     detail = np.zeros(len(faces), np.float32)
     for weights in _SAMPLES.astype(np.float32):
         at = np.einsum("nck,c->nk", corners, weights)
-        color += sample(photo, at)
-        detail += sample(gradient, at)[:, 0]
+        color += sampled(photo, at)
+        detail += sampled(gradient, at)[:, 0]
     count = np.float32(len(_SAMPLES))
     return color / count, detail / count
-
-
-def sample(picture: NDArray, at: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bilinear samples (N, channels) of a picture at pixel coordinates (N, 2), integers at pixel centres."""
-    columns = 4096  # OpenCV's remap takes pictures, not lists
-    rows = max(1, -(-len(at) // columns))
-    grid = np.zeros((2, rows * columns), np.float32)
-    grid[:, : len(at)] = at.T
-    across, down = grid.reshape(2, rows, columns)
-    cv2.setNumThreads(thread_count())
-    samples = cv2.remap(picture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return samples.reshape(rows * columns, -1)[: len(at)].astype(np.float32)

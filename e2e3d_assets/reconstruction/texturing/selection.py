@@ -48,17 +48,13 @@ def select_photos(
 def _choice_costs(observations: Observations, outlier: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(N,) negative log of quality relative to the face's best, with sharpness and agreement counted in."""
     face = observations.face
-    begins = observations.begins[:-1][np.diff(observations.begins) > 0]
-    counted = np.diff(observations.begins)[np.diff(observations.begins) > 0]
-    detail = np.log(observations.detail + _DETAIL_FLOOR)
-    score = np.log(observations.quality) + _DETAIL_WEIGHT * detail
-    best = np.full(len(observations.begins) - 1, -np.inf)
-    usable = np.where(outlier, -np.inf, score)
+    seen = np.diff(observations.begins) > 0
+    score = np.log(observations.quality) + _DETAIL_WEIGHT * np.log(observations.detail + _DETAIL_FLOOR)
+    best = np.full(len(seen), -np.inf)
     if len(score):
-        best_usable = np.maximum.reduceat(usable, begins)
-        best_any = np.maximum.reduceat(score, begins)
-        best[np.diff(observations.begins) > 0] = np.where(np.isfinite(best_usable), best_usable, best_any)
-    assert counted.sum() == len(score)
+        begins = observations.begins[:-1][seen]
+        agreeing = np.maximum.reduceat(np.where(outlier, -np.inf, score), begins)
+        best[seen] = np.where(np.isfinite(agreeing), agreeing, np.maximum.reduceat(score, begins))
     return np.clip(best[face] - score, 0, _WORST_COST) + _OUTLIER_COST * outlier
 
 
