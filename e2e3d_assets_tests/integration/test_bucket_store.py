@@ -18,7 +18,7 @@ from e2e3d_assets.storage.provision import create_bucket
 from e2e3d_assets.storage.store import ArtifactStore
 from e2e3d_assets.storage.uploads import UploadStore
 
-from ..storage.store_contract import PRODUCT, StoreContract, contents, make
+from ..storage.store_contract import PRODUCT, StoreContract, contents, make, with_any_name
 from ..storage.upload_contract import UploadContract
 from . import ceph, proxy
 
@@ -30,6 +30,11 @@ class TestArtifacts(StoreContract):
     def open_store(self, s3_server, new_bucket, tmp_path_factory):
         url = f"{new_bucket()}/artifacts"
         return lambda: ArtifactStore(url, tmp_path_factory.mktemp("scratch"), **s3_server.options())
+
+    @with_any_name
+    def test_any_name_is_kept_or_refused(self, open_store, name):
+        """Prevents names that leave the store's folder, get lost, or come back as others."""
+        self.check_name(open_store, name)
 
 
 class TestUploads(UploadContract):

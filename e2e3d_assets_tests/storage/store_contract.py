@@ -36,6 +36,12 @@ any_name = st.text(
 )
 
 
+def with_any_name(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test with many values of its argument ``name``."""
+    checks = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    return checks(given(name=any_name.filter(lambda name: name != MANIFEST))(test))
+
+
 def make(root: Path, files: dict[str, bytes], **meta) -> Artifact:
     """A product that is not committed yet."""
     for name, data in files.items():
@@ -260,10 +266,8 @@ class StoreContract:
             store.write(changed, "temple", "photos", "run-2")
         assert store.revisions("temple", "photos") == [good.revision]
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(name=any_name.filter(lambda name: name != MANIFEST))
-    def test_any_name_is_kept_or_refused(self, open_store, name):
-        """Prevents names that leave the store's folder, get lost, or come back as others."""
+    def check_name(self, open_store: OpenStore, name: str) -> None:
+        """For a test of each store: hypothesis takes no test that several classes inherit."""
         store = open_store()
         try:
             check_path(name)

@@ -19,13 +19,18 @@ from e2e3d_assets.storage.errors import CorruptArtifact, NoSpace, StoreUnavailab
 from e2e3d_assets.storage.retention import prune
 from e2e3d_assets.storage.store import ArtifactStore
 
-from .store_contract import OpenStore, StoreContract, contents, make
+from .store_contract import OpenStore, StoreContract, contents, make, with_any_name
 
 
 class TestOnDisk(StoreContract):
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> OpenStore:
         return lambda: ArtifactStore(str(tmp_path / "store"), tmp_path / "scratch")
+
+    @with_any_name
+    def test_any_name_is_kept_or_refused(self, open_store, name):
+        """Prevents names that leave the store's folder, get lost, or come back as others."""
+        self.check_name(open_store, name)
 
 
 @pytest.fixture
