@@ -43,7 +43,7 @@ _FIGURES: Figures = {
     "photos_registered": 3,
     "photos_not_registered": 0,
     "mean_reprojection_error_px": 0.5,
-    "median_coverage_pct": 80.0,
+    "median_coverage_percent": 80.0,
     "points": 20_000,
     "faces": 1000,
     "non_manifold_edges": 0,

@@ -19,7 +19,7 @@ _set_check = partial(dg.asset_check, partitions_def=image_sets)
 _LEAST_ACCEPTED = 0.8
 _LEAST_REGISTERED = 0.8
 _LARGEST_REPROJECTION_ERROR_PX = 1.5
-_LEAST_MEDIAN_DEPTH_COVERAGE_PCT = 20.0
+_LEAST_MEDIAN_DEPTH_COVERAGE_PERCENT = 20.0
 _LEAST_DENSE_POINTS = 10_000
 _LEAST_TEXTURED_PCT = 80.0
 
@@ -62,8 +62,8 @@ def reprojection_error_is_small(sparse_model: Artifact) -> dg.AssetCheckResult:
 @_set_check(asset=dense.depth_maps)
 def depth_maps_are_filled(depth_maps: Artifact) -> dg.AssetCheckResult:
     """Half of the photos have a confirmed depth in at least 20 % of their pixels."""
-    coverage = StageMeta.of(depth_maps).number("median_coverage_pct")
-    return _warn(coverage >= _LEAST_MEDIAN_DEPTH_COVERAGE_PCT, median_coverage_pct=coverage)
+    coverage = StageMeta.of(depth_maps).number("median_coverage_percent")
+    return _warn(coverage >= _LEAST_MEDIAN_DEPTH_COVERAGE_PERCENT, median_coverage_percent=coverage)
 
 
 @_set_check(asset=dense.dense_cloud, blocking=True)

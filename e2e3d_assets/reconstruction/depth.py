@@ -226,7 +226,7 @@ def describe_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions)
         [(names[r.photo], formats.read_map(formats.map_path(out, "depth", names[r.photo]))) for r in plan.usable],
         out / "preview.jpg",
     )
-    coverages = [fate["coverage_pct"] for fate in fates.values() if "coverage_pct" in fate]
+    coverages = [fate["coverage_percent"] for fate in fates.values() if "coverage_percent" in fate]
     confidences = [fate["mean_confidence"] for fate in fates.values() if "mean_confidence" in fate]
     return {
         "photos_with_depth": len(plan.usable),
@@ -234,8 +234,8 @@ def describe_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions)
         "megapixels": round(
             sum(plan.cameras[r.photo].width * plan.cameras[r.photo].height for r in plan.usable) / 1e6, 2
         ),
-        "median_coverage_pct": round(float(np.median(coverages)), 1),
-        "least_coverage_pct": round(min(coverages), 1),
+        "median_coverage_percent": round(float(np.median(coverages)), 1),
+        "least_coverage_percent": round(min(coverages), 1),
         "mean_confidence": round(float(np.mean(confidences)), 3),
     }
 
@@ -252,7 +252,7 @@ def _fate(plan: DepthPlan, reference: ReferencePlan, out: Path) -> dict[str, Any
         "sources": [names[s] for s in reference.sources],
         "nearest_depth": reference.depth_range[0],
         "farthest_depth": reference.depth_range[1],
-        "coverage_pct": round(100 * float(kept.mean()), 2),
+        "coverage_percent": round(100 * float(kept.mean()), 2),
         "mean_confidence": round(float(confidence[kept].mean()), 4) if kept.any() else 0.0,
     }
 

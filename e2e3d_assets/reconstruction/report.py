@@ -102,7 +102,7 @@ def _report(record: RunRecord, evidence: Evidence, findings: Findings) -> Report
         np.degrees(evidence.focus.azimuths).tolist(),
         float(np.degrees(np.arcsin(down))),
     )
-    depth_coverage = _number(figures, "depth_maps", "median_coverage_pct")
+    depth_coverage = _number(figures, "depth_maps", "median_coverage_percent")
     return Report(
         **record.model_dump(),
         finished=datetime.now(UTC),

@@ -24,7 +24,7 @@ STAGES = [
         wall_seconds=61,
         cpu_seconds=200.5,
         peak_memory_bytes=1_500_000_000,
-        figures={"median_coverage_pct": 20.0},
+        figures={"median_coverage_percent": 20.0},
         options={"max_photo_size": 1000},
     ),
     StageRecord(
