@@ -85,7 +85,9 @@ class DepthMapsOptions(StageOptions):
         default="auto", description="Processor of the search; auto: a GPU where torch finds one, else the CPU."
     )
     keep_views: bool = Field(default=False, description="Choose each pixel's photos at half size only: faster.")
-    geometric_sweeps: int = Field(default=1, ge=0, le=5, description="Sweeps at half size that also ask the neighbours.")
+    geometric_sweeps: int = Field(
+        default=1, ge=0, le=5, description="Sweeps at half size that also ask the neighbours."
+    )
 
 
 class DenseCloudOptions(StageOptions):
