@@ -52,7 +52,7 @@ chaos: $(TEST_READY) ## Kill and cut everything for 20 minutes; nothing may be l
 bench: bench-pipeline bench-sparse bench-dense bench-surface bench-store ## Measure speed and quality, one after the other
 
 bench-%: $(TEST_READY)
-	@$(BIN)/python -m e2e3d_assets_tests.benchmarks.bench_$*
+	@$(BIN)/python -m e2e3d_assets_tests.benchmarks.bench_$* $(ARGS)
 
 lint: $(TEST_READY) ## Format, lint, types, and who may import whom
 	@$(BIN)/ruff format --check .
