@@ -18,6 +18,7 @@ PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "rado
 PACKAGES = "radosgw ceph-mon ceph-osd ceph-common"
 KMS_KEY = "tests-only"
 _START_SECONDS = 90
+_START_ATTEMPTS = 3
 _STOP_SECONDS = 3
 
 _CONFIGURATION = """
@@ -100,14 +101,26 @@ def missing_programs() -> list[str]:
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[S3Server]:
     """Run a server whose files are below the folder, and stop it."""
-    port, monitor_port = _free_port(), _free_port()
     key, secret = secrets.token_hex(10), secrets.token_hex(20)
-    cluster = _Cluster(folder, port, monitor_port)
+    cluster = _started(folder, key, secret)
     try:
-        cluster.start(key, secret)
-        yield S3Server(f"http://127.0.0.1:{port}", key, secret, cluster.kill_gateway, cluster.start_gateway)
+        yield S3Server(f"http://127.0.0.1:{cluster.port}", key, secret, cluster.kill_gateway, cluster.start_gateway)
     finally:
         cluster.stop()
+
+
+def _started(folder: Path, key: str, secret: str) -> "_Cluster":
+    """A running cluster. A young monitor sometimes refuses its first command, and ports are taken by others."""
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        cluster = _Cluster(folder / str(attempt), _free_port(), _free_port())
+        try:
+            cluster.start(key, secret)
+            return cluster
+        except BaseException as error:
+            cluster.stop()
+            if not isinstance(error, RuntimeError) or attempt == _START_ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
 
 
 class _Cluster:
