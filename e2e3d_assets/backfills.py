@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from .definitions import build_defs
+from .jobs import QUIET_CONSOLE
 from .partitions import image_sets
 from .presets import Quality
 from .runs import JOB, PARTITION_TAG, Choice, choice_of, problem_of
@@ -114,10 +115,7 @@ class RunHere:
             result = job.execute_in_process(
                 instance=self.instance,
                 partition_key=image_set,
-                run_config={
-                    **choice.run_config(fresh=fresh),
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                },
+                run_config={**choice.run_config(fresh=fresh), **QUIET_CONSOLE},
                 raise_on_error=False,
             )
             told = f"{time.monotonic() - began:.0f} s" if result.success else _reason(self.instance, result.run_id)

@@ -2,6 +2,9 @@
 
 import dagster as dg
 
+QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run config of commands that tell people of the run themselves; the event log still has everything."""
+
 reconstruct_job = dg.define_asset_job(
     "reconstruct_job",
     selection=dg.AssetSelection.all(),

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from . import definitions
 from .instance import open_instance, prepare_dagster_home, workspace_file
+from .jobs import QUIET_CONSOLE
 from .partitions import DELETED, image_sets, slug
 from .presets import Options, Quality
 from .runs import UPLOAD_TAG, Choice, UploadVersion, latest_versions, next_version
@@ -89,10 +90,7 @@ def reconstruct(
             instance=instance,
             partition_key=image_set,
             tags={UPLOAD_TAG: version.tag},
-            run_config={
-                **choice.run_config(fresh=fresh),
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
+            run_config={**choice.run_config(fresh=fresh), **QUIET_CONSOLE},
             raise_on_error=False,
         )
     if not result.success:

@@ -49,11 +49,6 @@ class AssetUsage:
         """The revision that readers get."""
         return sum(r.size for r in self.revisions if r.name == self.latest)
 
-    @property
-    def unfinished_bytes(self) -> int:
-        """Revisions without a manifest: being written, or left by a killed process."""
-        return sum(r.size for r in self.revisions if r.completed is None)
-
 
 @dataclass(frozen=True, slots=True)
 class Removal:
