@@ -14,10 +14,8 @@ from ..meshing import simplified
 from ..monitor import Monitor
 from ..native import thread_count
 from ..textured_mesh import TexturedMesh
+from .projection_atlas import project_atlas
 
-_GUTTER = 4  # texels around each chart
-_MOST_STRETCH = 0.3
-_PARTITION_FACES = 3000  # unwrapped at a time; the time grows faster than their number
 _TEXELS_AT_ONCE = 1 << 20
 
 
@@ -32,28 +30,11 @@ def level_of_detail(mesh: TexturedMesh, max_faces: int, texture_size: int, monit
     """
     vertices, faces = manifold(*simplified(mesh.vertices, mesh.faces, max_faces))
     monitor.check()
-    uv = _unwrapped(vertices, faces, texture_size)
+    uv = project_atlas(vertices, faces, texture_size)
     level = TexturedMesh(vertices, faces, uv, np.zeros(len(faces), np.int32), ())
     source = _with_smaller_pages(mesh, _texels(level, texture_size, texture_size))
     page = _baked(source, level, texture_size, monitor)
     return TexturedMesh(vertices, faces, uv, level.face_page, (page,))
-
-
-def _unwrapped(vertices: NDArray[np.float64], faces: NDArray[np.int32], size: int) -> NDArray[np.float32]:
-    """Texture coordinates (F, 3, 2) of an atlas with charts of equal scale (Zhou et al., "Iso-charts", 2004)."""
-    mesh = o3d.t.geometry.TriangleMesh(
-        o3d.core.Tensor.from_numpy((vertices - vertices.mean(axis=0)).astype(np.float32)),
-        o3d.core.Tensor.from_numpy(faces.astype(np.int64)),
-    )
-    with o3d.utility.VerbosityContextManager(o3d.utility.VerbosityLevel.Warning):
-        mesh.compute_uvatlas(
-            size=size,
-            gutter=_GUTTER,
-            max_stretch=_MOST_STRETCH,
-            parallel_partitions=-(-len(faces) // _PARTITION_FACES),
-            nthreads=thread_count(),
-        )
-    return mesh.triangle.texture_uvs.numpy().astype(np.float32)
 
 
 def _texels(mesh: TexturedMesh, width: int, height: int) -> float:
