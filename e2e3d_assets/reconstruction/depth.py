@@ -11,11 +11,12 @@ The work goes over all photos three times, and each time holds one photo and its
 3. *confirm*: what no neighbour confirms is emptied, what is left gets its confidence.
 
 Each step is a function from directories to a directory and takes a subset of photos, so that several processes or
-machines can share one set: run a step's chunks, put their directories together, run the next.
+machines can share one set: run a step's chunks, give all their directories to the next step's.
 """
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from .stereo.devices import kernels_for
 from .stereo.estimation import Level, Problem, estimate
 from .stereo.packing import compare_depths
 from .stereo.propagation import State
+from .stereo.states import folder_of, has_state, load_depth, load_state, save_state
 from .stereo.views import Camera, ReferencePlan, SparseScene, plan_references, read_scene
 from .stereo.warming import warm_up
 
@@ -71,8 +73,8 @@ def estimate_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions,
     plan = DepthPlan.read(undistorted, options)
     steps = _Steps(monitor, 3 * len(plan.usable))
     search_depth_maps(undistorted, work / "searched", options, steps.part(0))
-    refine_depth_maps(undistorted, work / "searched", work / "refined", options, steps.part(1))
-    confirm_depth_maps(undistorted, work / "refined", out, options, steps.part(2))
+    refine_depth_maps(undistorted, [work / "searched"], work / "refined", options, steps.part(1))
+    confirm_depth_maps(undistorted, [work / "refined"], out, options, steps.part(2))
     figures = describe_depth_maps(undistorted, out, options)
     shutil.rmtree(work)
     return figures
@@ -110,6 +112,25 @@ class DepthPlan:
         return [r for r in self.usable if wanted is None or self.scene.names[r.photo] in wanted]
 
 
+def split_photos(undistorted: Path, options: DepthMapsOptions, most: int) -> list[list[str]]:
+    """Names of the photos that get a depth map, in chunks of about equal size and at most ``most``.
+
+    Raises:
+        BadInput: as :func:`estimate_depth_maps`.
+    """
+    plan = DepthPlan.read(undistorted, options)
+    names = sorted(plan.scene.names[reference.photo] for reference in plan.usable)
+    chunks = -(-len(names) // most)
+    return [names[len(names) * i // chunks : len(names) * (i + 1) // chunks] for i in range(chunks)]
+
+
+def photos_read(undistorted: Path, options: DepthMapsOptions, photos: Sequence[str]) -> set[str]:
+    """The photos whose earlier states the later steps read for ``photos``: their own and their neighbours'."""
+    plan = DepthPlan.read(undistorted, options)
+    seen = {r.photo for r in plan.chosen(photos)}.union(*({*r.sources, *r.witnesses} for r in plan.chosen(photos)))
+    return {plan.scene.names[photo] for photo in seen}
+
+
 def search_depth_maps(
     undistorted: Path, out: Path, options: DepthMapsOptions, monitor: Monitor, photos: Sequence[str] | None = None
 ) -> None:
@@ -130,14 +151,14 @@ def search_depth_maps(
     for done, reference in enumerate(references):
         name = plan.scene.names[reference.photo]
         monitor.progress(done, len(references), f"coarse depth of {name} ({kernels.device})")
-        if not _has_state(out, name):
+        if not has_state(out, name):
             problem = _problem(undistorted, plan, reference, options, out / "grey")
-            _save_state(out, name, estimate(problem, levels, kernels, between_sweeps=monitor.check))
+            save_state(out, name, estimate(problem, levels, kernels, between_sweeps=monitor.check))
 
 
 def refine_depth_maps(
     undistorted: Path,
-    searched: Path,
+    searched: Sequence[Path],
     out: Path,
     options: DepthMapsOptions,
     monitor: Monitor,
@@ -147,7 +168,8 @@ def refine_depth_maps(
 
     Args:
         undistorted: as for :func:`estimate_depth_maps`.
-        searched: what :func:`search_depth_maps` wrote for all photos, chunks put together.
+        searched: what :func:`search_depth_maps` wrote in all chunks, or at least what it wrote for
+            :func:`photos_read` of these photos.
         out: gets the full-size states.
         options: as for every step.
         monitor: progress per photo.
@@ -165,21 +187,22 @@ def refine_depth_maps(
     for done, reference in enumerate(references):
         name = plan.scene.names[reference.photo]
         monitor.progress(done, len(references), f"depth of {name} ({kernels.device})")
-        if _has_state(out, name):
+        if has_state(out, name):
             continue
-        problem = _problem(undistorted, plan, reference, options, searched / "grey")
+        coarse = folder_of(searched, name)
+        problem = _problem(undistorted, plan, reference, options, coarse / "grey")
         nothing = np.zeros((2, 2), np.float32)
         neighbours = [
-            _load_depth(searched, plan.scene.names[source]) if source in usable else nothing
+            load_depth(searched, plan.scene.names[source]) if source in usable else nothing
             for source in reference.sources
         ]
-        state = estimate(problem, levels, kernels, _load_state(searched, name), neighbours, monitor.check)
-        _save_state(out, name, state)
+        state = estimate(problem, levels, kernels, load_state(coarse, name), neighbours, monitor.check)
+        save_state(out, name, state)
 
 
 def confirm_depth_maps(
     undistorted: Path,
-    refined: Path,
+    refined: Sequence[Path],
     out: Path,
     options: DepthMapsOptions,
     monitor: Monitor,
@@ -189,7 +212,8 @@ def confirm_depth_maps(
 
     Args:
         undistorted: as for :func:`estimate_depth_maps`.
-        refined: what :func:`refine_depth_maps` wrote for all photos, chunks put together.
+        refined: what :func:`refine_depth_maps` wrote in all chunks, or at least what it wrote for
+            :func:`photos_read` of these photos.
         out: gets ``stereo/{depth,normal,confidence}_maps``.
         options: as for every step.
         monitor: progress per photo.
@@ -206,7 +230,7 @@ def confirm_depth_maps(
             continue
         camera = plan.cameras[reference.photo]
         witnesses = [witness for witness in reference.witnesses if witness in usable]
-        state = _load_state(refined, name)
+        state = load_state(folder_of(refined, name), name)
         confidence = _confirmed(plan, camera, witnesses, state, refined)
         kept = confidence > 0
         formats.write_map(formats.map_path(out, "depth", name), np.where(kept, state.planes[..., 3], np.float32(0)))
@@ -215,8 +239,21 @@ def confirm_depth_maps(
         formats.write_map(formats.map_path(out, "confidence", name), confidence)
 
 
+def join_depth_maps(
+    undistorted: Path, confirmed: Sequence[Path], out: Path, options: DepthMapsOptions, monitor: Monitor
+) -> Figures:
+    """Make one product of what :func:`confirm_depth_maps` wrote in all chunks; gives what the stage gives."""
+    files = [(folder, path) for folder in confirmed for path in sorted((folder / "stereo").rglob("*.bin"))]
+    for done, (folder, path) in enumerate(files):
+        monitor.progress(done, len(files), "maps put together")
+        target = out / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _share(path, target)
+    return describe_depth_maps(undistorted, out, options)
+
+
 def describe_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions) -> Figures:
-    """After all chunks of the last step: write the lists, ``depth_maps.json`` and the preview into ``out``."""
+    """After the last step: write the lists, ``depth_maps.json`` and the preview into ``out``."""
     plan = DepthPlan.read(undistorted, options)
     names = plan.scene.names
     formats.write_lists(out, {names[r.photo]: [names[s] for s in r.sources] for r in plan.usable})
@@ -258,13 +295,13 @@ def _fate(plan: DepthPlan, reference: ReferencePlan, out: Path) -> dict[str, Any
 
 
 def _confirmed(
-    plan: DepthPlan, camera: Camera, witnesses: Sequence[int], state: State, refined: Path
+    plan: DepthPlan, camera: Camera, witnesses: Sequence[int], state: State, refined: Sequence[Path]
 ) -> NDArray[np.float32]:
     """Confidence of each pixel; 0 where the depth is not to be believed."""
     if not witnesses:
         return np.zeros(state.costs.shape, np.float32)
     others = [plan.cameras[witness] for witness in witnesses]
-    compared = compare_depths(camera, others, [_load_depth(refined, plan.scene.names[w]) for w in witnesses])
+    compared = compare_depths(camera, others, [load_depth(refined, plan.scene.names[w]) for w in witnesses])
     depth = np.ascontiguousarray(state.planes[..., 3])
     loose = consistency.agreement(depth, compared, _MOST_PIXELS)
     tight = consistency.agreement(depth, compared, _MOST_PIXELS_ONE_WITNESS)
@@ -324,27 +361,9 @@ def _work_folder(undistorted: Path, out: Path, options: DepthMapsOptions) -> Pat
     return work
 
 
-def _state_path(folder: Path, name: str, part: str) -> Path:
-    return folder / part / f"{name}.npy"
-
-
-def _has_state(folder: Path, name: str) -> bool:
-    return _state_path(folder, name, "planes").exists()
-
-
-def _save_state(folder: Path, name: str, state: State) -> None:
-    """Planes come last and by renaming: where they are, the state is whole."""
-    for part, values in (("views", state.views), ("costs", state.costs), ("planes", state.planes)):
-        path = _state_path(folder, name, part)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished.npy")
-        np.save(unfinished, values)
-        unfinished.replace(path)
-
-
-def _load_state(folder: Path, name: str) -> State:
-    return State(*(np.load(_state_path(folder, name, part)) for part in ("planes", "costs", "views")))
-
-
-def _load_depth(folder: Path, name: str) -> NDArray[np.float32]:
-    return np.ascontiguousarray(np.load(_state_path(folder, name, "planes"), mmap_mode="r")[..., 3])
+def _share(path: Path, target: Path) -> None:
+    """A second name for a file that nobody changes; a copy where the file system has no such thing."""
+    try:
+        os.link(path.resolve(), target)
+    except OSError:
+        shutil.copyfile(path, target)

@@ -83,14 +83,16 @@ def test_chunks_and_resumed_runs_give_the_same(workspace: Path, tmp_path: Path, 
     for folder in (whole, chunked):
         folder.mkdir()
     estimate_depth_maps(workspace, whole, QUICK, Monitor())
-    chunks = [["000.png", "003.png"], ["001.png", "002.png", "004.png"]]
-    for names in chunks:
-        stage.search_depth_maps(workspace, tmp_path / "searched", QUICK, Monitor(), names)
-    for names in chunks:
-        stage.refine_depth_maps(workspace, tmp_path / "searched", tmp_path / "refined", QUICK, Monitor(), names)
-    for names in chunks:
-        stage.confirm_depth_maps(workspace, tmp_path / "refined", chunked, QUICK, Monitor(), names)
-    stage.describe_depth_maps(workspace, chunked, QUICK)
+    chunks = stage.split_photos(workspace, QUICK, 3)
+    assert chunks == [["000.png", "001.png"], ["002.png", "003.png", "004.png"]]
+    searched, refined, confirmed = ([tmp_path / f"{step}{i}" for i in range(2)] for step in ("s", "r", "c"))
+    for names, out in zip(chunks, searched, strict=True):
+        stage.search_depth_maps(workspace, out, QUICK, Monitor(), names)
+    for names, out in zip(chunks, refined, strict=True):
+        stage.refine_depth_maps(workspace, searched, out, QUICK, Monitor(), names)
+    for names, out in zip(chunks, confirmed, strict=True):
+        stage.confirm_depth_maps(workspace, refined, out, QUICK, Monitor(), names)
+    stage.join_depth_maps(workspace, confirmed, chunked, QUICK, Monitor())
     resumed = tmp_path / "resumed"
     resumed.mkdir()
     cancelled = threading.Event()

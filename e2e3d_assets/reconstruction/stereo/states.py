@@ -1,0 +1,53 @@
+"""What the steps of depth_maps keep of each photo between them: ``planes``, ``costs``, ``views``, one array each.
+
+What belongs here: these files. What does not: the reduced photos beside them (:mod:`.photos`), the products' maps
+(:mod:`.formats`).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .propagation import State
+
+
+def has_state(folder: Path, name: str) -> bool:
+    """Whether the photo's state is there, and whole."""
+    return _path(folder, name, "planes").exists()
+
+
+def save_state(folder: Path, name: str, state: State) -> None:
+    """Write a photo's state. Planes come last and by renaming: where they are, the state is whole."""
+    for part, values in (("views", state.views), ("costs", state.costs), ("planes", state.planes)):
+        path = _path(folder, name, part)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished.npy")
+        np.save(unfinished, values)
+        unfinished.replace(path)
+
+
+def load_state(folder: Path, name: str) -> State:
+    """Read a photo's state."""
+    return State(*(np.load(_path(folder, name, part)) for part in ("planes", "costs", "views")))
+
+
+def load_depth(folders: Sequence[Path], name: str) -> NDArray[np.float32]:
+    """The depths alone, (height, width), from the folder that has the photo's state."""
+    planes = np.load(_path(folder_of(folders, name), name, "planes"), mmap_mode="r")
+    return np.ascontiguousarray(planes[..., 3])
+
+
+def folder_of(folders: Sequence[Path], name: str) -> Path:
+    """The one of several chunks' folders that has a photo's state."""
+    return next(folder for folder in folders if has_state(folder, name))
+
+
+def photo_of(path: str) -> str:
+    """Of which photo a file below a step's folder is: ``planes/left/1.jpg.npy`` is of ``left/1.jpg``."""
+    return path.partition("/")[2].removesuffix(".npy")
+
+
+def _path(folder: Path, name: str, part: str) -> Path:
+    return folder / part / f"{name}.npy"
