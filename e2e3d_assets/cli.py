@@ -119,7 +119,7 @@ def dev(
     from .local_run import Unusable, serve_dagster
 
     try:
-        serve_dagster(sample, name, host, port)
+        raise typer.Exit(serve_dagster(sample, name, host, port))
     except Unusable as error:
         stop(EXIT_USAGE, str(error))
 

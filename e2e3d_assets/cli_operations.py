@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .cli_common import EXIT_FAILED, EXIT_USAGE, out, parse_overrides, stop
+from .cli_common import EXIT_FAILED, EXIT_USAGE, err, out, parse_overrides, stop
 from .presets import Quality
 
 operations = typer.Typer()
@@ -160,6 +160,52 @@ def notifications(
         out.print(table)
         if resend:
             save_told(instance, told.model_copy(update={"outbox": told.outbox.revived(datetime.now(UTC))}))
+
+
+@operations.command(rich_help_panel=_PANEL)
+def link(
+    image_set: Annotated[str, typer.Argument(help="Name of the image set.")],
+    file: Annotated[str, typer.Argument(help="A file of its model, for example model.glb.")] = "viewer.html",
+) -> None:
+    """Make an address that opens a file of the latest model, for people who cannot reach the Dagster UI.
+
+    It works for E2E3D_LINK_HOURS and only with products in a bucket. The addresses in the UI never expire.
+
+    Example: e2e3d link banana report.html
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from .local_run import Unusable, delivered_file
+    from .settings import Settings
+    from .storage.errors import StoreError
+    from .stores import open_artifacts
+
+    settings = Settings()
+    store = open_artifacts(settings)
+    life = timedelta(hours=settings.link_hours)
+    try:
+        address = store.sign(delivered_file(store, image_set, file), file, life)
+    except (Unusable, StoreError) as error:
+        stop(EXIT_USAGE, str(error))
+    if address is None:
+        stop(EXIT_USAGE, f"Products in a folder have no address. Copy them: e2e3d export {image_set} FOLDER")
+    out.print(address, soft_wrap=True, highlight=False, markup=False)
+    err.print(f"[dim]until {datetime.now(UTC) + life:%Y-%m-%d %H:%M} UTC[/]", highlight=False)
+
+
+@operations.command(rich_help_panel=_PANEL, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def webserver(context: typer.Context) -> None:
+    """Serve the Dagster UI and, below /files, the products. Takes the options of dagster-webserver.
+
+    Example: e2e3d webserver --host 127.0.0.1 --port 3000 --workspace workspace.yaml
+    """
+    from .serving import serve_ui
+    from .settings import WrongSettings
+
+    try:
+        serve_ui(context.args)
+    except WrongSettings as error:
+        stop(EXIT_FAILED, str(error))
 
 
 @operations.command(rich_help_panel=_PANEL)

@@ -10,6 +10,7 @@ from .progress import LogProgress, ProgressSink
 from .schedules import maintenance_job, maintenance_schedule, storage_report
 from .sensors.run_events import run_event_sensor
 from .sensors.uploads import upload_sensor
+from .serving import FILES_PATH
 from .stages import Stages
 from .storage.io_manager import ArtifactIOManager
 
@@ -27,7 +28,10 @@ def build_defs(*, progress: ProgressSink | None = None) -> dg.Definitions:
         schedules=[maintenance_schedule],
         sensors=[upload_sensor, run_event_sensor, automation_sensor],
         executor=dg.in_process_executor,
-        resources={"artifacts": ArtifactIOManager(), "stages": Stages(progress=progress or LogProgress())},
+        resources={
+            "artifacts": ArtifactIOManager(link_base=FILES_PATH),
+            "stages": Stages(progress=progress or LogProgress()),
+        },
     )
 
 

@@ -16,23 +16,11 @@ def prepare_dagster_home(settings: Settings) -> Path:
         return Path(chosen)
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    _provide("dagster.yaml", home)
-    return home
-
-
-def workspace_file(settings: Settings) -> Path:
-    """The file that names this code location, in the embedded instance's folder; its name is that of production."""
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    return _provide("workspace.yaml", settings.dagster_home)
-
-
-def _provide(name: str, folder: Path) -> Path:
-    """A file of the package, copied into a folder unless the folder has one of its own."""
-    file = folder / name
+    file = home / "dagster.yaml"
     if not file.exists():
-        with resources.as_file(resources.files("e2e3d_assets") / name) as packaged:
+        with resources.as_file(resources.files("e2e3d_assets") / file.name) as packaged:
             shutil.copyfile(packaged, file)
-    return file
+    return home
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:

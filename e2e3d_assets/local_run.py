@@ -5,24 +5,24 @@ What belongs here: staging an upload, one in-process run of ``reconstruct_job``,
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import dagster as dg
 from dagster._core.execution.plan.objects import StepFailureData
 from rich.console import Console
 
 from . import definitions
-from .instance import open_instance, prepare_dagster_home, workspace_file
+from .instance import open_instance, prepare_dagster_home
 from .jobs import QUIET_CONSOLE
 from .partitions import DELETED, image_sets, slug
 from .presets import Options, Quality
 from .runs import UPLOAD_TAG, Choice, UploadVersion, latest_versions, next_version
+from .serving import serve_everything
 from .settings import Settings
 from .stages import StageMeta
 from .storage.artifacts import Artifact
@@ -98,8 +98,8 @@ def reconstruct(
     return export_set(image_set, output)
 
 
-def serve_dagster(sample: Path | None, name: str | None, host: str, port: int) -> NoReturn:
-    """Become ``dagster dev`` on the embedded instance, with ``sample`` uploaded as an image set.
+def serve_dagster(sample: Path | None, name: str | None, host: str, port: int) -> int:
+    """Run the embedded instance until it ends, with ``sample`` uploaded as an image set; give the exit status.
 
     Raises:
         Unusable: no photos at that path, or no name to be made of it.
@@ -109,8 +109,7 @@ def serve_dagster(sample: Path | None, name: str | None, host: str, port: int) -
         with open_instance(settings) as instance:
             _upload(sample, _image_set(sample, name), settings, instance)
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
-    program = str(Path(sys.executable).with_name("dagster"))
-    os.execv(program, [program, "dev", "-w", str(workspace_file(settings)), "-h", host, "-p", str(port)])
+    return serve_everything(host, port)
 
 
 def _image_set(photos: Path, name: str | None) -> str:
@@ -182,6 +181,20 @@ def export_set(image_set: str, directory: Path) -> Path:
         for relative, source in _files(artifact):
             _copy_atomically(source, directory / relative)
     return directory
+
+
+def delivered_file(store: ArtifactStore, image_set: str, path: str) -> Artifact:
+    """The latest product for people outside that has a file.
+
+    Raises:
+        Unusable: none has it.
+    """
+    artifacts = [artifact for asset in _DELIVERED if (artifact := store.latest(image_set, asset))]
+    for artifact in artifacts:
+        if any(file.path == path for file in artifact.files):
+            return artifact
+    names = ", ".join(relative for artifact in artifacts for relative, _ in _files(artifact)) if artifacts else ""
+    raise Unusable(f"{image_set!r} has no {path}. " + (f"It has {names}." if names else "It has no finished model."))
 
 
 def _files(artifact: Artifact) -> Iterator[tuple[str, Path]]:

@@ -1,7 +1,17 @@
-"""Becoming a long-running process of the production instance, after a look at what it needs; nothing else."""
+"""The long-running processes of an instance: code server, webserver, or all of them on one machine.
 
+What belongs here: which programs with which arguments. What does not: what they serve.
+"""
+
+import contextlib
+import json
 import os
+import signal
+import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,6 +22,11 @@ from .storage.scratch import Scratch
 from .stores import open_artifacts, open_uploads
 
 LOCATION = "e2e3d"
+FILES_PATH = "/files"
+"""Where the webserver serves the files of products."""
+
+_POLL_SECONDS = 0.5
+_SECONDS_TO_STOP = 20
 
 
 def become_code_server(host: str, port: int, module: str) -> NoReturn:
@@ -29,6 +44,78 @@ def become_code_server(host: str, port: int, module: str) -> NoReturn:
     if settings.logs_bucket:
         create_bucket(f"s3://{settings.logs_bucket}", BucketOptions(**settings.bucket_options))
     Scratch(settings.scratch).sweep()
-    program = str(Path(sys.executable).with_name("dagster"))
+    program = _program("dagster")
     arguments = ["api", "grpc", "-m", module, "--location-name", LOCATION]
     os.execv(program, [program, *arguments, "-h", host, "-p", str(port)])
+
+
+def serve_ui(arguments: Sequence[str]) -> NoReturn:
+    """Be ``dagster-webserver`` with these arguments, which serves the files of products as well.
+
+    Raises:
+        WrongSettings: a variable has an impossible value.
+    """
+    from dagster_webserver import app, cli
+    from dagster_webserver.webserver import DagsterWebserver
+    from starlette.routing import BaseRoute
+
+    from .product_files import mount
+
+    files = mount(FILES_PATH, open_artifacts(Settings()))
+
+    class WithFiles(DagsterWebserver):
+        def build_routes(self) -> list[BaseRoute]:
+            return [files, *super().build_routes()]
+
+    # Dagster has no way to add a route; its own command line is worth keeping.
+    setattr(app, DagsterWebserver.__name__, WithFiles)
+    cli.dagster_webserver.main(
+        args=list(arguments), prog_name="e2e3d webserver", auto_envvar_prefix="DAGSTER_WEBSERVER"
+    )
+    sys.exit()
+
+
+def serve_everything(host: str, port: int) -> int:
+    """Run code server, webserver and daemon of the instance in ``DAGSTER_HOME`` until one ends or Ctrl-C is pressed.
+
+    Returns:
+        The exit status of the one that ended by itself, else 0.
+    """
+    with tempfile.TemporaryDirectory(prefix="e2e3d-") as folder:
+        socket, workspace = f"{folder}/socket", Path(folder, "workspace.yaml")
+        server = {"socket": socket, "location_name": LOCATION}
+        workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
+        module = ["-m", "e2e3d_assets.definitions", "--location-name", LOCATION]
+        shown = ["-h", host, "-p", str(port), "-w", str(workspace)]
+        commands = [
+            # Unlike `dagster api grpc` it loads the code again when the UI's Reload is pressed.
+            [_program("dagster"), "code-server", "start", *module, "--socket", socket],
+            [_program("e2e3d"), "webserver", *shown],
+            [_program("dagster-daemon"), "run", "-w", str(workspace)],
+        ]
+        with _running(commands) as processes, contextlib.suppress(KeyboardInterrupt):
+            while all(process.poll() is None for process in processes):
+                time.sleep(_POLL_SECONDS)
+            return next(process.returncode for process in processes if process.poll() is not None)
+    return 0
+
+
+@contextlib.contextmanager
+def _running(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Start the commands; at the end stop them, the last one first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    processes = [subprocess.Popen(command) for command in commands]
+    try:
+        yield processes
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in reversed(processes):
+            try:
+                process.wait(_SECONDS_TO_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     )
 
     s3_endpoint: str | None = Field(default=None, description="URL of the S3 server; default: Amazon's.")
+    s3_public_endpoint: str | None = Field(
+        default=None,
+        description="The S3 server as others reach it, for `e2e3d link`; default: E2E3D_S3_ENDPOINT.",
+    )
     s3_region: str | None = Field(default=None, description="Region that S3 requests are signed for.")
     s3_path_style: bool = Field(default=True, description="Whether the bucket stands in the path, not the host name.")
     s3_allow_http: bool = Field(default=False, description="Whether an S3 server without TLS is accepted.")
@@ -75,6 +79,10 @@ class Settings(BaseSettings):
         default=60, ge=0, description="How long a failing S3 request is repeated before the stage fails."
     )
 
+    link_hours: float = Field(
+        default=24, gt=0, le=168, description="How long an address made by `e2e3d link` opens a file of a bucket."
+    )
+
     logs_bucket: str | None = Field(
         default=None, description="Bucket of what runs print; `deployment/dagster.yaml` reads it too."
     )
@@ -84,6 +92,12 @@ class Settings(BaseSettings):
     )
     upload_runs_per_tick: int = Field(
         default=20, ge=1, le=500, description="Runs that the upload sensor requests at once; the rest follows."
+    )
+
+    depth_chunk_photos: int = Field(
+        default=48,
+        ge=1,
+        description="Photos whose depth is estimated in one step; bigger sets are split, and go on after what is done.",
     )
 
     keep_revisions: int = Field(default=3, ge=1, description="Finished revisions kept of each product.")
@@ -128,7 +142,7 @@ class Settings(BaseSettings):
             raise ValueError("no store. Give a folder, file://…, s3://bucket/prefix, gs://… or az://…")
         return url
 
-    @field_validator("s3_endpoint", "ui_url")
+    @field_validator("s3_endpoint", "s3_public_endpoint", "ui_url")
     @classmethod
     def _http(cls, url: str | None) -> str | None:
         if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
@@ -167,6 +181,7 @@ class Settings(BaseSettings):
         """How to reach a bucket: fields of :class:`~e2e3d_assets.storage.objects.BucketOptions`."""
         return {
             "endpoint": self.s3_endpoint,
+            "public_endpoint": self.s3_public_endpoint,
             "region": self.s3_region,
             "path_style": self.s3_path_style,
             "allow_http": self.s3_allow_http,

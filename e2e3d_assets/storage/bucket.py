@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import obstore
 from obstore import exceptions as obstore_errors
-from obstore.store import S3Store, from_url
+from obstore.store import AzureStore, GCSStore, S3Store, from_url
 
 from .errors import Refused, StoreUnavailable, plain_disk_errors
 from .names import check_path
@@ -28,6 +28,7 @@ PART_BYTES = 8 * 2**20
 _THREADS = 8
 _PARTS_SENT_AT_ONCE = 8  # of all big files; twice this times PART_BYTES is the memory that an upload needs
 _LISTING_PAGE = 1000
+_STREAM_BYTES = 2**20
 
 
 class BucketObjects:
@@ -72,6 +73,23 @@ class BucketObjects:
         """One get."""
         with self._plain_errors("read", key):
             return obstore.get(self._store, check_path(key)).bytes().to_bytes()
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """One get, whose answer is read as it is wanted."""
+        with self._plain_errors("read", key):
+            answer = obstore.get(self._store, check_path(key))
+        return (bytes(chunk) for chunk in answer.stream(min_chunk_size=_STREAM_BYTES))
+
+    def sign(self, key: str, life: timedelta) -> str | None:
+        """Signed by our credentials, for the public endpoint: no request is made."""
+        options = self._options
+        if options.public_endpoint:
+            options = options.model_copy(update={"endpoint": options.public_endpoint})
+        store = _open(self.url, options)
+        if not isinstance(store, S3Store | GCSStore | AzureStore):
+            return None
+        with self._plain_errors("sign a link to", key):
+            return obstore.sign(store, "GET", check_path(key), life)
 
     def download(self, wanted: Sequence[Download]) -> None:
         """Fetch parts of all objects in parallel, some at once, and write each where it belongs."""

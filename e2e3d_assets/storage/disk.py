@@ -11,8 +11,9 @@ import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import Refused, plain_disk_errors
 from .names import check_path
@@ -21,6 +22,7 @@ from .parallel import in_parallel
 
 PART_PREFIX = ".e2e3d-part-"
 _THREADS = 8
+_CHUNK_BYTES = 2**20
 
 
 class DiskObjects:
@@ -82,6 +84,18 @@ class DiskObjects:
                 return path.read_bytes()
             except (IsADirectoryError, NotADirectoryError) as error:
                 raise FileNotFoundError(key) from error
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """Read the file."""
+        path = self._path(key)
+        with plain_disk_errors("read", path):
+            if not path.is_file():
+                raise FileNotFoundError(key)
+            return _chunks(path.open("rb"))
+
+    def sign(self, key: str, life: timedelta) -> str | None:
+        """None: a disk has no addresses."""
+        return None
 
     def download(self, wanted: Sequence[Download]) -> None:
         """Copy the files."""
@@ -164,6 +178,12 @@ class DiskObjects:
             # A copy that keeps the file's time shows in ctime when it came.
             modified=datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC),
         )
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while data := file.read(_CHUNK_BYTES):
+            yield data
 
 
 def _link(source: Path, target: Path) -> bool:

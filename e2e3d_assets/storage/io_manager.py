@@ -46,6 +46,8 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
     """Of the store; none: what the settings say."""
     scratch: str | None = None
     """Folder for copies; none: what the settings say."""
+    link_base: str | None = None
+    """Address below which products are served as ``<image_set>/<asset>/<revision>/<file>``; none: nowhere."""
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Commit the product, unless it is committed already."""
@@ -57,7 +59,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             )
         except StoreError as error:
             raise _failure(error) from error
-        context.add_output_metadata(_metadata(committed))
+        context.add_output_metadata({**self._link(committed), **_metadata(committed)})
 
     def load_input(self, context: dg.InputContext) -> Artifact:
         """The latest product of the input's asset and partition."""
@@ -72,6 +74,16 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
                 allow_retries=False,
             )
         return artifact.read_through(_Failing)
+
+    def _link(self, artifact: Artifact) -> dict[str, Any]:
+        """To the product's page if it is one, else to the list of its files."""
+        if self.link_base is None or artifact.manifest is None:
+            return {}
+        pages = [file.path for file in artifact.files if file.path.endswith(".html") and "/" not in file.path]
+        page = pages[0] if len(pages) == 1 else ""
+        manifest = artifact.manifest
+        address = f"{self.link_base}/{manifest.image_set}/{manifest.asset}/{manifest.revision}/{page}"
+        return {"open": dg.MetadataValue.url(address)}
 
     @cached_property
     def _store(self) -> ArtifactStore:

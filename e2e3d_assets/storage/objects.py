@@ -8,7 +8,7 @@ What does not: revisions, manifests, image sets.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -43,6 +43,9 @@ class BucketOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     endpoint: str | None = Field(default=None, description="URL of the S3 server; none means Amazon's own")
+    public_endpoint: str | None = Field(
+        default=None, description="URL of the same server as others reach it, for signed links; none means endpoint"
+    )
     region: str | None = Field(default=None, description="region that requests are signed for")
     path_style: bool = Field(default=True, description="bucket in the path, not in the host name")
     allow_http: bool = Field(default=False, description="accept an endpoint without TLS")
@@ -95,6 +98,18 @@ class Objects(Protocol):
         Raises:
             FileNotFoundError: there is none.
         """
+        ...
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """An object's bytes, some MiB at a time.
+
+        Raises:
+            FileNotFoundError: there is none; raised at once, not when the bytes are asked for.
+        """
+        ...
+
+    def sign(self, key: str, life: timedelta) -> str | None:
+        """An address at which anybody may read the object for so long; none if the store has no addresses."""
         ...
 
     def download(self, wanted: Sequence[Download]) -> None:

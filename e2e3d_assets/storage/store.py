@@ -8,7 +8,8 @@ how bytes move (``objects``), how files are read (``sources``).
 
 import contextlib
 import secrets
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,22 @@ class ArtifactStore:
         manifest = self._manifest(image_set, asset, revision)
         return self._artifact(manifest) if manifest else None
 
+    def stream(self, artifact: Artifact, path: str) -> Iterator[bytes]:
+        """The bytes of one file of a committed product, some MiB at a time, without a copy on this machine.
+
+        Raises:
+            FileNotFoundError: the product has no such file, or it is not kept any more.
+        """
+        return self.objects.stream(_file_key(artifact, path))
+
+    def sign(self, artifact: Artifact, path: str, life: timedelta) -> str | None:
+        """An address at which anybody may read a file of a committed product for so long; none on a disk.
+
+        Raises:
+            FileNotFoundError: the product has no such file.
+        """
+        return self.objects.sign(_file_key(artifact, path), life)
+
     def revisions(self, image_set: str, asset: str) -> list[str]:
         """Names of all revisions, complete or not, oldest first."""
         return self.objects.folders(f"{check_component(image_set)}/{check_component(asset)}")
@@ -137,9 +154,13 @@ class ArtifactStore:
         """Bytes that an image set takes, all revisions and what was never finished included."""
         return sum(info.size for info in self.objects.walk(check_component(image_set)))
 
-    def delete(self, image_set: str) -> None:
-        """Remove an image set, pointers first: readers see at once that it is gone. It can be repeated if cut off."""
-        keys = [info.key for info in self.objects.walk(check_component(image_set))]
+    def delete(self, image_set: str, asset: str | None = None) -> None:
+        """Remove an image set, or one asset of it, pointers first: readers see at once that it is gone.
+
+        It can be repeated if cut off.
+        """
+        names = [image_set] if asset is None else [image_set, asset]
+        keys = [info.key for info in self.objects.walk("/".join(map(check_component, names)))]
         for last_part in (POINTER, MANIFEST, ""):
             self.objects.delete([key for key in keys if key.rpartition("/")[2] == last_part or not last_part])
 
@@ -226,6 +247,12 @@ def started_at(revision: str) -> datetime | None:
 
 def _prefix(manifest: Manifest) -> str:
     return f"{manifest.image_set}/{manifest.asset}/{manifest.revision}"
+
+
+def _file_key(artifact: Artifact, path: str) -> str:
+    if artifact.manifest is None or all(file.path != path for file in artifact.files):
+        raise FileNotFoundError(f"{artifact} has no {path!r}.")
+    return f"{_prefix(artifact.manifest)}/{path}"
 
 
 def _pointer_key(image_set: str, asset: str) -> str:

@@ -80,7 +80,7 @@ class Production:
                 "--module", "e2e3d_assets_tests.fake_definitions",
             ],
             "webserver": [
-                "dagster-webserver", "-h", "127.0.0.1", "-p", str(self.ports["webserver"]), "-w", "workspace.yaml",
+                "e2e3d", "webserver", "-h", "127.0.0.1", "-p", str(self.ports["webserver"]), "-w", "workspace.yaml",
             ],
             "daemon": ["dagster-daemon", "run", "-w", "workspace.yaml"],
         }  # fmt: skip

@@ -100,6 +100,16 @@ class StoreContract:
         with pytest.raises(FileNotFoundError, match="no 'image'"):
             read.path("image")
 
+    def test_a_file_is_streamed(self, open_store, new):
+        """Prevents a server of files from copying or holding whole products, or from sending other bytes."""
+        written = open_store().write(new({"a/big.bin": bytes(range(256)) * 20_000}), "temple", "photos", "run")
+        store = open_store()
+        pieces = list(store.stream(store.latest("temple", "photos"), "a/big.bin"))
+        assert b"".join(pieces) == bytes(range(256)) * 20_000
+        assert len(pieces) > 1
+        with pytest.raises(FileNotFoundError):
+            store.stream(written, "a")
+
     def test_nothing_was_written(self, store):
         """Prevents an absent product from being taken for an empty one."""
         assert store.latest("temple", "photos") is None

@@ -84,12 +84,23 @@ def test_a_later_run_reads_what_an_earlier_one_made(pipeline, instance):
     assert pipeline.run(instance, "features").success
 
 
+@pytest.mark.parametrize(("files", "page"), [({"viewer.html": b"<p>"}, "viewer.html"), ({"a": b"", "b": b""}, "")])
+def test_materializations_lead_to_their_files(pipeline, instance, tmp_path, files, page):
+    """Prevents a product that can be seen only by who finds its folder or bucket."""
+    pipeline.product = make(tmp_path / "product", files)
+    pipeline.manager = ArtifactIOManager(url=pipeline.manager.url, scratch=pipeline.manager.scratch, link_base="/files")
+    (event,) = pipeline.run(instance, "photos").asset_materializations_for_node("photos")
+    revision = pipeline.store.latest("banana", "photos").revision
+    assert event.metadata["open"].value == f"/files/banana/photos/{revision}/{page}"
+
+
 def test_materializations_carry_numbers(pipeline, instance):
     """Prevents operators from having no plot of what their sets take."""
     (event,) = pipeline.run(instance, "photos").asset_materializations_for_node("photos")
     metadata = {name: entry.value for name, entry in event.metadata.items()}
     latest = pipeline.store.latest("banana", "photos")
     assert (metadata["files"], metadata["bytes"]) == (2, 6)
+    assert "open" not in metadata
     assert (metadata["revision"], metadata["digest"], metadata["uri"]) == (latest.revision, latest.digest, latest.uri)
 
 
