@@ -1,7 +1,7 @@
 # Every target installs what it needs by itself; a second call does no install work.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast dev bench chaos lint
+.PHONY: help install run test test-fast dev bench chaos fuzz lint
 
 PYTHON ?= python3
 VENV := .venv
@@ -48,6 +48,9 @@ test-fast: $(TEST_READY) ## Run the tests that need neither servers nor minutes
 
 chaos: $(TEST_READY) ## Kill and cut everything for 20 minutes; nothing may be lost
 	@CHAOS_SECONDS=1200 $(BIN)/python -m pytest -s e2e3d_assets_tests/integration/test_chaos.py
+
+fuzz: $(TEST_READY) ## 10,000 damaged files through the intake: no crash, no hang, no memory without bounds
+	@$(BIN)/python -m e2e3d_assets_tests.benchmarks.fuzz_intake $(ARGS)
 
 bench: bench-pipeline bench-sparse bench-dense bench-surface bench-store ## Measure speed and quality, one after the other
 

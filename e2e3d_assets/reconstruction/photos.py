@@ -4,26 +4,28 @@ What belongs here: finding the photos, names, judging and storing each, and the 
 decoded, unpacked, compared or read for EXIF is in the modules beside.
 """
 
-import hashlib
 import re
 import shutil
 import tempfile
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from queue import LifoQueue
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from .errors import BadInput
-from .intake import archives, calibrations, decoding, duplicates, exif, video
-from .intake.sharpness import LONG_SIDE, sharpness_of
+from .intake import archives, calibrations, decoding, duplicates, video
+from .intake.masks import is_mask, keep_masks
+from .intake.sandbox import DecoderDied, Sandbox
+from .intake.storing import StoredPhoto, measure_photo, store_photo
 from .monitor import Figures, Monitor
 from .native import thread_count
 from .options import PhotosOptions
@@ -33,7 +35,7 @@ from .preview import contact_sheet, open_small, save_preview
 IMAGES = "images"
 _IGNORED_FOLDERS = frozenset(("__MACOSX",))
 _PIXELS_IN_FLIGHT = 120_000_000
-_BURNT_OUT = 250
+_PHOTOS_PER_SANDBOX = 8
 _PREVIEW_PHOTOS = 24
 _REMEDY = "Give at least {} sharp, overlapping photos (JPEG, PNG, WebP, TIFF, HEIC) of one place or thing"
 
@@ -45,34 +47,26 @@ class _Candidate:
     name: str
 
 
-@dataclass(frozen=True)
-class _Judged:
-    record: PhotoRecord
-    digest: str = ""
-    pixel_digest: str = ""
-    perceptual_hash: int = 0
-
-
 def prepare_photos(upload: Path, out: Path, options: PhotosOptions, monitor: Monitor) -> Figures:
     """Verify, orient and store the photos of an upload.
 
     Args:
-        upload: directory with photos (in folders too), or one video, or one zip or tar of photos. Other files are
-            ignored.
+        upload: directory with photos (in folders too), or one video, or one zip or tar of photos. Folders ``masks``
+            may hold masks, named like their photos and black where to ignore. Other files are ignored.
         out: empty directory; gets ``images/``, ``photos.json`` (:class:`PhotoSet`), ``preview.jpg``, and the upload's
-            ``cameras.json`` where it has one.
+            ``masks/<photo>.png`` and ``cameras.json`` where it has them.
         options: which photos are usable.
         monitor: progress and cancellation.
 
     Raises:
-        BadInput: fewer usable photos than ``options.min_photos``, or an archive, video or calibration is broken.
+        BadInput: fewer usable photos than ``options.min_photos``, or an archive, video, calibration or mask is broken.
     """
     (out / IMAGES).mkdir()
     with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=out) as unpacked:
-        source, files = _find_photos(upload, Path(unpacked), out, options, monitor)
+        source, files, masks = _find_photos(upload, Path(unpacked), out, options, monitor)
         candidates = _name_candidates(files)
-        judged = _judge_all(candidates, out / IMAGES, options, monitor)
-    records = _settle_duplicates(judged)
+        records = _settle_duplicates(_judge_all(candidates, out / IMAGES, options, monitor))
+        masked = keep_masks(masks, records, out)
     for record, candidate in zip(records, candidates, strict=True):
         if record.name is None:
             (out / IMAGES / candidate.name).unlink(missing_ok=True)
@@ -80,7 +74,7 @@ def prepare_photos(upload: Path, out: Path, options: PhotosOptions, monitor: Mon
     _require_enough(photo_set, options)
     photo_set.save(out)
     _draw_preview(photo_set, out)
-    return _figures(photo_set)
+    return _figures(photo_set, masked)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -120,8 +114,8 @@ def _safe_stem(stem: str) -> str:
 
 def _find_photos(
     upload: Path, unpacked: Path, out: Path, options: PhotosOptions, monitor: Monitor
-) -> tuple[Literal["photos", "video", "archive"], list[tuple[Path, str]]]:
-    """(kind of upload, [(file, given name)]), unpacking what is packed."""
+) -> tuple[Literal["photos", "video", "archive"], list[tuple[Path, str]], list[tuple[Path, str]]]:
+    """(kind of upload, [(photo, given name)], [(mask, given name)]), unpacking what is packed."""
     files = [(path, path.relative_to(upload).as_posix()) for path in _regular_files(upload)]
     source: Literal["photos", "video", "archive"] = "photos"
     packed = [(path, name) for path, name in files if archives.is_archive(path)]
@@ -132,7 +126,9 @@ def _find_photos(
         files += [(file, member) for file, member in members if not _is_ignored(PurePosixPath(member))]
         source = "archive"
     _keep_calibrations(files, out)
-    photos = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in decoding.SUFFIXES]
+    pictures = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in decoding.SUFFIXES]
+    photos = [(path, name) for path, name in pictures if not is_mask(name)]
+    masks = [(path, name) for path, name in pictures if is_mask(name)]
     videos = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in video.SUFFIXES]
     if videos and not photos:
         source = "video"
@@ -143,7 +139,7 @@ def _find_photos(
     if not photos:
         remedy = _REMEDY.format(options.min_photos)
         raise BadInput("The upload holds no photos, video or archive of photos", remedy, [name for _, name in files])
-    return source, sorted(photos, key=lambda photo: natural_key(photo[1]))
+    return source, sorted(photos, key=lambda photo: natural_key(photo[1])), masks
 
 
 def _keep_calibrations(files: Sequence[tuple[Path, str]], out: Path) -> None:
@@ -172,11 +168,13 @@ def _name_candidates(files: Sequence[tuple[Path, str]]) -> list[_Candidate]:
 
 def _judge_all(
     candidates: Sequence[_Candidate], images: Path, options: PhotosOptions, monitor: Monitor
-) -> list[_Judged]:
-    gate = _PixelGate(_PIXELS_IN_FLIGHT)
-    judged: list[_Judged] = []
-    with ThreadPoolExecutor(thread_count()) as pool:
-        futures = [pool.submit(_judge, candidate, images, options, gate, monitor) for candidate in candidates]
+) -> list[StoredPhoto]:
+    judged: list[StoredPhoto] = []
+    with (
+        closing(_Judge(images, options, len(candidates), monitor)) as judge,
+        ThreadPoolExecutor(thread_count()) as pool,
+    ):
+        futures = [pool.submit(judge, candidate) for candidate in candidates]
         try:
             for done, future in enumerate(futures):
                 judged.append(future.result())
@@ -187,62 +185,56 @@ def _judge_all(
     return judged
 
 
-def _judge(
-    candidate: _Candidate, images: Path, options: PhotosOptions, gate: "_PixelGate", monitor: Monitor
-) -> _Judged:
-    """Decode one photo, store it, and note what it is."""
-    monitor.check()
-    try:
-        photo = decoding.open_photo(candidate.path, options.min_size, options.max_pixels)
-    except decoding.UnusablePhoto as unusable:
-        return _Judged(_rejected(candidate, str(unusable)))
-    with photo, gate.hold(photo.width * photo.height):
+class _Judge:
+    """Stores photos: JPEG here, and all else in child processes, which are few where the photos are.
+
+    JPEG is what nearly all photos are, and its decoder has met every kind of damage.
+    """
+
+    def __init__(self, images: Path, options: PhotosOptions, photos: int, monitor: Monitor) -> None:
+        self._images, self._options, self._monitor = images, options, monitor
+        self._gate = _PixelGate(_PIXELS_IN_FLIGHT)
+        self._sandboxes = [Sandbox() for _ in range(min(thread_count(), 1 + photos // _PHOTOS_PER_SANDBOX))]
+        self._idle: LifoQueue[Sandbox] = LifoQueue()
+        for sandbox in self._sandboxes:
+            self._idle.put(sandbox)
+
+    def __call__(self, candidate: _Candidate) -> StoredPhoto:
+        """Decode one photo, store it, and note what it is."""
+        self._monitor.check()
         try:
-            return _store(candidate, photo, images)
-        except decoding.UnusablePhoto as unusable:
-            return _Judged(_rejected(candidate, str(unusable)))
+            if decoding.is_jpeg(candidate.path):
+                return self._store(candidate, _call_here)
+            sandbox = self._idle.get()
+            try:
+                return self._store(candidate, sandbox.call)
+            finally:
+                self._idle.put(sandbox)
+        except (decoding.UnusablePhoto, DecoderDied) as unusable:
+            return StoredPhoto(_rejected(candidate, str(unusable)))
+
+    def _store(self, candidate: _Candidate, call: Callable[..., Any]) -> StoredPhoto:
+        path, limits = candidate.path, (self._options.min_size, self._options.max_pixels)
+        pixels = call(measure_photo, path, *limits, monitor=self._monitor)
+        with self._gate.hold(pixels):
+            target = self._images / candidate.name
+            return call(store_photo, path, candidate.given_name, target, *limits, monitor=self._monitor)
+
+    def close(self) -> None:
+        """End the child processes."""
+        for sandbox in self._sandboxes:
+            sandbox.close()
 
 
-def _store(candidate: _Candidate, photo: Image.Image, images: Path) -> _Judged:
-    tags = photo.getexif()
-    target = images / candidate.name
-    if decoding.is_plain_jpeg(photo):
-        width, height = photo.size
-        pixels = decoding.decode_reduced(photo, LONG_SIDE)
-        shutil.copyfile(candidate.path, target)
-    else:
-        pixels = decoding.to_upright_srgb(photo)
-        width, height = pixels.size
-        pixels.save(target, "JPEG", quality=decoding.JPEG_QUALITY, subsampling=0, exif=decoding.kept_exif(tags))
-    pixels.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BOX)
-    grey = np.asarray(pixels.convert("L"))
-    with candidate.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    record = PhotoRecord(
-        given_name=candidate.given_name,
-        name=candidate.name,
-        status="accepted",
-        width=width,
-        height=height,
-        camera=exif.read_camera(tags, width, height),
-        gps=exif.read_gps(tags),
-        taken=exif.read_time(tags),
-        sharpness=round(sharpness_of(grey), 4),
-        brightness=round(float(grey.mean()) / 255.0, 4),
-        overexposed=round(float((grey >= _BURNT_OUT).mean()), 4),
-    )
-    return _Judged(record, digest, _digest_of_pixels(pixels), duplicates.perceptual_hash(grey))
-
-
-def _digest_of_pixels(pixels: Image.Image) -> str:
-    return hashlib.sha256(f"{pixels.size}".encode() + pixels.tobytes()).hexdigest()
+def _call_here(function: Callable[..., Any], *arguments: Any, monitor: Monitor) -> Any:
+    return function(*arguments, monitor)
 
 
 def _rejected(candidate: _Candidate, reason: str) -> PhotoRecord:
     return PhotoRecord(given_name=candidate.given_name, status="rejected", reason=reason)
 
 
-def _settle_duplicates(judged: Sequence[_Judged]) -> list[PhotoRecord]:
+def _settle_duplicates(judged: Sequence[StoredPhoto]) -> list[PhotoRecord]:
     """Reject photos that equal one before them byte by byte or pixel by pixel; mark those that nearly do."""
     records = [one.record for one in judged]
     usable = [index for index, record in enumerate(records) if record.status == "accepted"]
@@ -287,13 +279,14 @@ def _draw_preview(photo_set: PhotoSet, out: Path) -> None:
     save_preview(contact_sheet([open_small(out / IMAGES / str(record.name)) for record in shown]), out)
 
 
-def _figures(photo_set: PhotoSet) -> Figures:
+def _figures(photo_set: PhotoSet, masked: int) -> Figures:
     accepted = photo_set.accepted
     sharpness: NDArray[np.float64] = np.array([record.sharpness for record in accepted])
     return {
         "photos_given": len(photo_set.photos),
         "photos_accepted": len(accepted),
         "photos_rejected": len(photo_set.rejected),
+        "photos_masked": masked,
         "near_duplicates": sum(record.duplicate_of is not None for record in accepted),
         "photos_with_focal_length": sum(record.camera.focal_px is not None for record in accepted),
         "photos_with_gps": sum(record.gps is not None for record in accepted),

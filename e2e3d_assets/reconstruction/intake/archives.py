@@ -4,9 +4,12 @@ What belongs here: limits on entries, bytes and compression ratio, and the refus
 not: which of the unpacked files are photos.
 """
 
+import lzma
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -20,6 +23,10 @@ MAX_TOTAL_BYTES = 200 * 2**30
 MAX_RATIO = 200  # photos and videos are compressed already: a higher ratio over the whole archive is a bomb
 _RATIO_FREE_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error,
+    EOFError, OSError, RuntimeError, ValueError, OverflowError,
+)  # fmt: skip
 
 
 def is_archive(path: Path) -> bool:
@@ -44,7 +51,7 @@ def unpack(archive: Path, out: Path, given_name: str, monitor: Monitor) -> list[
     try:
         opened = _zip_members(archive) if archive.name.lower().endswith(".zip") else _tar_members(archive)
         return _write_members(opened, out, archive.stat().st_size, given_name, monitor)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except _BROKEN as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's trouble, not the archive's
         remedy = "Pack the photos again without a password, or upload the folder"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pillow_heif
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF")
 SUFFIXES = frozenset(
@@ -17,6 +17,17 @@ SUFFIXES = frozenset(
 )
 JPEG_QUALITY = 95
 _MAX_SIDE = 65_500  # of a JPEG
+_PIXELS_BEYOND_DOUBT = 20_000_000
+_PIXELS_PER_BYTE = 1000  # of photos hard to read for their compression: 100
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _KEPT_TAGS = (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.DateTime)
 _KEPT_EXIF_TAGS = (
     ExifTags.Base.FocalLength,
@@ -61,6 +72,9 @@ def open_photo(path: Path, min_size: int, max_pixels: int) -> Image.Image:
     if max(width, height) > _MAX_SIDE:
         photo.close()
         raise UnusablePhoto(f"{width} x {height} pixels: no side may be longer than {_MAX_SIDE}")
+    if width * height > max(_PIXELS_BEYOND_DOUBT, path.stat().st_size * _PIXELS_PER_BYTE):
+        photo.close()
+        raise UnusablePhoto(f"{width} x {height} pixels cannot be in a file of {path.stat().st_size} bytes")
     if min(width, height) < min_size:
         photo.close()
         raise UnusablePhoto(f"{width} x {height} pixels are too few: the shorter side must have {min_size}")
@@ -75,9 +89,23 @@ def _xmp(photo: Image.Image) -> bytes:
     return xmp if isinstance(xmp, bytes) else str(xmp).encode()
 
 
+def is_jpeg(path: Path) -> bool:
+    """Whether the file's first bytes are those of a JPEG, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(3) == b"\xff\xd8\xff"
+
+
+def tags_of(photo: Image.Image) -> Image.Exif:
+    """A photo's EXIF: empty where it is broken, which is no reason to lose the photo."""
+    try:
+        return photo.getexif()
+    except Exception:  # Pillow raises many types here
+        return Image.Exif()
+
+
 def is_plain_jpeg(photo: Image.Image) -> bool:
     """Whether the file's bytes can be kept: an upright three-channel sRGB JPEG."""
-    upright = photo.getexif().get(ExifTags.Base.Orientation, 1) in (0, 1)
+    upright = _orientation(photo) not in _TURNS
     return photo.format in ("JPEG", "MPO") and photo.mode == "RGB" and upright and _profile_is_srgb(photo)
 
 
@@ -89,12 +117,15 @@ def to_upright_srgb(photo: Image.Image) -> Image.Image:
     """
     try:
         photo.load()
-        upright = ImageOps.exif_transpose(photo)
-        pixels = _to_srgb(upright, photo.info.get("icc_profile"))
+        turn = _TURNS.get(_orientation(photo))
+        pixels = _to_srgb(photo, photo.info.get("icc_profile"))
+        pixels = pixels.transpose(turn) if turn is not None else pixels
         pixels.info.clear()  # saving would carry over comments and XMP, which may be broken or contradict the pixels
         return pixels
     except UnusablePhoto:
         raise
+    except MemoryError as error:
+        raise UnusablePhoto("it takes too much memory to decode") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and their own
         raise UnusablePhoto(f"it is cut off or broken ({_first_line(error)})") from error
 
@@ -125,6 +156,11 @@ def kept_exif(original: Image.Exif) -> bytes:
         exif.get_ifd(ExifTags.IFD.GPSInfo).update(original.get_ifd(ExifTags.IFD.GPSInfo))
         return exif.tobytes()
     return Image.Exif().tobytes()
+
+
+def _orientation(photo: Image.Image) -> int:
+    """EXIF's number from 1 to 8, read after what the file's own container says was applied by its decoder."""
+    return tags_of(photo).get(ExifTags.Base.Orientation, 1)
 
 
 def _to_srgb(photo: Image.Image, profile: bytes | None) -> Image.Image:

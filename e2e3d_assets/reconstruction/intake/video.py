@@ -5,6 +5,7 @@ width since the last one (so that neighbours overlap, and a camera at rest gives
 that moment the sharpest is taken.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cv2.typing import MatLike
 
 from ..errors import BadInput
 from ..monitor import Monitor
+from .sandbox import DecoderDied, Sandbox
 from .sharpness import sharpness_of
 
 SUFFIXES = frozenset((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"))
@@ -22,6 +24,7 @@ _SEARCH_SHARE = 0.4  # of a step: how far back the sharpest frame may lie
 _MAX_TRACKED = 300
 _LOOKED_AT_PER_SECOND = 10.0
 _MIN_SURVIVING_SHARE = 0.3
+_REMEDY = "Upload it as MP4 with H.264, or photos"
 JPEG_QUALITY = 95
 
 
@@ -35,7 +38,7 @@ class _Seen:
 def extract_frames(
     video: Path, out: Path, given_name: str, step: float, max_frames: int, monitor: Monitor
 ) -> list[tuple[Path, str]]:
-    """Write the chosen frames of a video as JPEG files.
+    """Write the chosen frames of a video as JPEG files; the decoder runs in a process of its own.
 
     Args:
         video: the file.
@@ -50,6 +53,16 @@ def extract_frames(
     Raises:
         BadInput: the video cannot be read.
     """
+    with closing(Sandbox()) as sandbox:
+        try:
+            return sandbox.call(_extract_here, video, out, given_name, step, max_frames, monitor=monitor)
+        except DecoderDied as death:
+            raise BadInput(f"The video cannot be read: {death}", _REMEDY, [given_name]) from death
+
+
+def _extract_here(
+    video: Path, out: Path, given_name: str, step: float, max_frames: int, monitor: Monitor
+) -> list[tuple[Path, str]]:
     seen = _look_through(video, given_name, monitor)
     chosen = choose_frames([frame.moved for frame in seen], [frame.sharpness for frame in seen], step, max_frames)
     return _write_frames(video, out, given_name, [seen[position].index for position in chosen], monitor)
@@ -98,7 +111,7 @@ def _look_through(video: Path, given_name: str, monitor: Monitor) -> list[_Seen]
         index += 1
     reader.release()
     if not seen:
-        raise BadInput("The video holds no readable frame", "Upload it as MP4 with H.264, or photos", [given_name])
+        raise BadInput("The video holds no readable frame", _REMEDY, [given_name])
     return seen
 
 
@@ -139,5 +152,5 @@ def _write_frames(
 def _open(video: Path, given_name: str) -> cv2.VideoCapture:
     reader = cv2.VideoCapture(str(video))
     if not reader.isOpened():
-        raise BadInput("The video cannot be read", "Upload it as MP4 with H.264, or photos", [given_name])
+        raise BadInput("The video cannot be read", _REMEDY, [given_name])
     return reader

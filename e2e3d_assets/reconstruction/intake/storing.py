@@ -1,0 +1,83 @@
+"""One photo file: read, stored as an upright 8-bit sRGB JPEG, and described.
+
+What belongs here: what is done with a single file, from its header to its record. What does not: decoders and EXIF tags
+(modules beside), and everything that looks at more than one photo.
+"""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..monitor import Monitor
+from ..photo_set import PhotoRecord
+from . import decoding, duplicates, exif
+from .sharpness import LONG_SIDE, sharpness_of
+
+_BURNT_OUT = 250
+
+
+@dataclass(frozen=True)
+class StoredPhoto:
+    """A photo's record, and by what it is compared with others."""
+
+    record: PhotoRecord
+    digest: str = ""
+    pixel_digest: str = ""
+    perceptual_hash: int = 0
+
+
+def measure_photo(path: Path, min_size: int, max_pixels: int, monitor: Monitor) -> int:
+    """Pixels of a photo by its header; nothing is decoded.
+
+    Raises:
+        UnusablePhoto: not a photo, too small or too large.
+    """
+    with decoding.open_photo(path, min_size, max_pixels) as photo:
+        return photo.width * photo.height
+
+
+def store_photo(
+    path: Path, given_name: str, target: Path, min_size: int, max_pixels: int, monitor: Monitor
+) -> StoredPhoto:
+    """Write a photo to ``target``: a plain JPEG byte by byte, anything else as a new JPEG.
+
+    Raises:
+        UnusablePhoto: with the reason; ``target`` may be left half written.
+    """
+    with decoding.open_photo(path, min_size, max_pixels) as photo:
+        if decoding.is_plain_jpeg(photo):
+            width, height = photo.size
+            tags = decoding.tags_of(photo)
+            pixels = decoding.decode_reduced(photo, LONG_SIDE)
+            shutil.copyfile(path, target)
+        else:
+            pixels = decoding.to_upright_srgb(photo)
+            width, height = pixels.size
+            tags = decoding.tags_of(photo)
+            pixels.save(target, "JPEG", quality=decoding.JPEG_QUALITY, subsampling=0, exif=decoding.kept_exif(tags))
+        pixels.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BOX)
+    grey = np.asarray(pixels.convert("L"))
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    record = PhotoRecord(
+        given_name=given_name,
+        name=target.name,
+        status="accepted",
+        width=width,
+        height=height,
+        camera=exif.read_camera(tags, width, height),
+        gps=exif.read_gps(tags),
+        taken=exif.read_time(tags),
+        sharpness=round(sharpness_of(grey), 4),
+        brightness=round(float(grey.mean()) / 255.0, 4),
+        overexposed=round(float((grey >= _BURNT_OUT).mean()), 4),
+    )
+    return StoredPhoto(record, digest, _digest_of_pixels(pixels), duplicates.perceptual_hash(grey))
+
+
+def _digest_of_pixels(pixels: Image.Image) -> str:
+    return hashlib.sha256(f"{pixels.size}".encode() + pixels.tobytes()).hexdigest()
