@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from .intake.calibrations import COLMAP_MODELS, Calibration, find_calibration, load_calibrations
 from .intake.calibrations import FILE_NAME as CALIBRATIONS_FILE
+from .intake.masks import FOLDER as MASKS
+from .intake.masks import mask_path
 from .monitor import Figures, Monitor
 from .native import run_cancellable, threads_within_memory
 from .options import FeaturesOptions
@@ -65,7 +67,7 @@ def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor:
     """Find key points (Lowe, "Distinctive image features from scale-invariant keypoints", 2004).
 
     Args:
-        photos: output of stage photos.
+        photos: output of stage photos; masked pixels get no key points.
         out: gets ``database.db`` (COLMAP: cameras, images, key points, descriptors, GPS pose priors), ``features.json``
             and ``preview.jpg``.
         options: how many key points, at which photo size.
@@ -82,7 +84,7 @@ def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor:
     with pycolmap.Database.open(database) as opened:
         rows = [partial(_has_features, image_id=image.image_id) for image in opened.read_all_images()]
     with polled_progress(database, rows, "photos", monitor):
-        _extract(photos / IMAGES, database, records, options, monitor)
+        _extract(photos, database, records, options, monitor)
     close_journal(database)
     document = _document(database, groups, options)
     (out / FEATURES_FILE).write_text(document.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -129,20 +131,27 @@ def _has_features(database: pycolmap.Database, image_id: int) -> bool:
 
 
 def _extract(
-    images: Path, database: Path, records: Sequence[PhotoRecord], options: FeaturesOptions, monitor: Monitor
+    photos: Path, database: Path, records: Sequence[PhotoRecord], options: FeaturesOptions, monitor: Monitor
 ) -> None:
-    names = [str(record.name) for record in records]
     largest = max(_pixels_looked_at(record, options.max_photo_size) for record in records)
     extraction = pycolmap.FeatureExtractionOptions()
     extraction.max_image_size = options.max_photo_size
     extraction.num_threads = threads_within_memory(_BYTES_PER_PIXEL * largest)
     extraction.sift.max_num_features = options.max_features
-    run_cancellable(
-        lambda token: pycolmap.extract_features(
-            database, images, names, extraction_options=extraction, device=pycolmap.Device.cpu, cancellation_token=token
-        ),
-        monitor,
-    )
+    names = [str(record.name) for record in records]
+    masked = [name for name in names if mask_path(photos, name).exists()]
+    plain = pycolmap.ImageReaderOptions()
+    with_masks = pycolmap.ImageReaderOptions()
+    with_masks.mask_path = photos / MASKS  # COLMAP wants a mask of every photo then
+    for group, reader in ((sorted({*names} - {*masked}), plain), (masked, with_masks)):
+        if group:
+            run_cancellable(
+                lambda token, group=group, reader=reader: pycolmap.extract_features(
+                    database, photos / IMAGES, group, reader_options=reader, extraction_options=extraction,
+                    device=pycolmap.Device.cpu, cancellation_token=token,
+                ),
+                monitor,
+            )  # fmt: skip
 
 
 def _pixels_looked_at(record: PhotoRecord, max_size: int) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput
+from ..intake.masks import mask_path
 from .packing import resized
 from .views import Camera
 
@@ -44,7 +45,7 @@ def read_grey(undistorted: Path, name: str, camera: Camera, folder: Path) -> NDA
 
 def read_mask(undistorted: Path, name: str, camera: Camera) -> NDArray[np.bool_]:
     """Where a depth is wanted: everywhere, or where ``masks/<name>.png`` is not black."""
-    path = undistorted / "masks" / f"{name}.png"
+    path = mask_path(undistorted, name)
     if not path.exists():
         return np.ones((camera.height, camera.width), bool)
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)

@@ -59,8 +59,9 @@ def texture_mesh(mesh: Path, undistorted: Path, out: Path, options: TexturedMesh
     photos = [undistorted / "images" / name for name in scene.names]
     steps = 2 * len(photos) + 4
     observations = observe(
-        vertices, faces, scene.cameras, photos, lambda done: monitor.progress(done, steps, "looking at the photos")
-    )
+        vertices, faces, scene.cameras, undistorted, scene.names,
+        lambda done: monitor.progress(done, steps, "looking at the photos"),
+    )  # fmt: skip
     if not len(observations.photo):
         raise BadInput("No photo sees the surface", "Repeat the reconstruction from the photos")
     monitor.progress(len(photos), steps, "choosing photos")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import BadInput
 from ..raycasting import Raycaster
 from ..sampling import sampled
+from ..stereo.photos import read_mask
 from ..stereo.views import Camera
 
 _DEPTH_MAP_SIZE = 1000  # longer side, for what stands close in front
@@ -61,7 +62,8 @@ def observe(
     vertices: NDArray[np.float64],
     faces: NDArray[np.int32],
     cameras: Sequence[Camera],
-    photos: Sequence[Path],
+    undistorted: Path,
+    names: Sequence[str],
     progress: Callable[[int], None],
 ) -> Observations:
     """Look at every face from every photo.
@@ -70,7 +72,8 @@ def observe(
         vertices: (V, 3).
         faces: (F, 3).
         cameras: of the photos, at their full size.
-        photos: files.
+        undistorted: where the photos and their masks lie; masked pixels show no face.
+        names: of the photos.
         progress: called with the number of photos done.
     """
     raycaster = Raycaster(vertices, faces)
@@ -78,12 +81,14 @@ def observe(
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     clearance = 0.5 * float(np.median(np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1)))
     parts = []
-    for index, (camera, path) in enumerate(zip(cameras, photos, strict=True)):
+    for index, (camera, name) in enumerate(zip(cameras, names, strict=True)):
         progress(index)
         face, quality = _seen(raycaster, vertices, faces, normals, camera, clearance)
-        color, detail = _looks(path, camera, vertices, faces[face])
+        unmasked = _unmasked(read_mask(undistorted, name, camera), camera, vertices, faces[face])
+        face, quality = face[unmasked], quality[unmasked]
+        color, detail = _looks(undistorted / "images" / name, camera, vertices, faces[face])
         parts.append((face, np.full(len(face), index, np.int32), quality, color, detail))
-    progress(len(photos))
+    progress(len(names))
     face, photo, quality, color, detail = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(face, kind="stable")
     begins = np.searchsorted(face[order], np.arange(len(faces) + 1))
@@ -131,6 +136,16 @@ def _near_occluder(
     y = np.clip(np.rint((pixels[:, 1] + 0.5) * scale - 0.5).astype(int), 0, small.height - 1)
     # A surface seen at a slant is itself nearer a few pixels on: its own slope must not count.
     return nearest[y, x] < depth * (1 - _IN_FRONT)
+
+
+def _unmasked(
+    mask: NDArray[np.bool_], camera: Camera, vertices: NDArray[np.float64], faces: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Which faces (N, 3), all inside the photo, have every corner where the photo is not masked."""
+    if mask.all():
+        return np.ones(len(faces), bool)
+    pixels = np.rint(np.nan_to_num(projected(camera, vertices)[0][faces])).astype(np.int64)
+    return np.logical_and.reduce(mask[pixels[..., 1], pixels[..., 0]], axis=1)
 
 
 def _looks(
