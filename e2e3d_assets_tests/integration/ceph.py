@@ -1,4 +1,7 @@
-"""A Ceph object gateway for tests: one monitor, one in-memory disk, one gateway; a real, authenticating S3 server."""
+"""A Ceph object gateway for tests: a real, authenticating S3 server that survives ``kill -9``.
+
+One monitor, one disk (bluestore on a sparse file) and one gateway, each of which can be killed and started again.
+"""
 
 import contextlib
 import os
@@ -13,13 +16,21 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 PACKAGES = "radosgw ceph-mon ceph-osd ceph-common"
 KMS_KEY = "tests-only"
+Part = Literal["monitor", "disk", "gateway"]
+PARTS: tuple[Part, ...] = ("monitor", "disk", "gateway")
+_COMMANDS: dict[Part, tuple[str, ...]] = {
+    "monitor": ("ceph-mon", "-i", "a", "-f"),
+    "disk": ("ceph-osd", "-i", "0", "-f"),
+    "gateway": ("radosgw", "-n", "client.rgw", "-f"),
+}
+_DISK_BYTES = 8 * 2**30
 _START_SECONDS = 90
 _START_ATTEMPTS = 3
-_STOP_SECONDS = 3
 
 _CONFIGURATION = """
 [global]
@@ -47,13 +58,19 @@ mon_allow_pool_size_one = true
 mon_max_pg_per_osd = 1000
 mon_data_avail_warn = 1
 mon_data_avail_crit = 1
+paxos_propose_interval = 0.05
+paxos_min_wait = 0.02
+osd_client_watch_timeout = 2
 [mon]
 mon_data = {folder}/mon
 mon_cluster_log_file = {folder}/log/cluster.log
 [osd]
 osd_data = {folder}/osd
-osd_objectstore = memstore
-memstore_device_bytes = 4294967296
+osd_objectstore = bluestore
+bluestore_block_size = {disk_bytes}
+bluestore_cache_autotune = false
+bluestore_cache_size = 67108864
+osd_memory_target = 939524096
 osd_fast_shutdown = true
 osd_class_update_on_start = false
 osd_crush_update_on_start = false
@@ -76,10 +93,10 @@ class S3Server:
     endpoint: str
     access_key_id: str
     secret_access_key: str
-    kill: Callable[[], None]
-    """Kill the gateway (not the disk behind it) as ``kill -9`` does."""
-    restart: Callable[[], None]
-    """Start it again and wait until it answers."""
+    kill: Callable[[Part], None]
+    """``kill -9`` of one part of the server."""
+    start: Callable[[Part], None]
+    """Start it again and wait until the server answers."""
 
     def options(self, **changes: object) -> dict[str, object]:
         """Keyword options of the stores."""
@@ -99,22 +116,22 @@ def missing_programs() -> list[str]:
 
 
 @contextlib.contextmanager
-def serve(folder: Path) -> Iterator[S3Server]:
+def serve(folder: Path, disk_bytes: int = _DISK_BYTES) -> Iterator[S3Server]:
     """Run a server whose files are below the folder, and stop it."""
     key, secret = secrets.token_hex(10), secrets.token_hex(20)
-    cluster = _started(folder, key, secret)
+    cluster = _started(folder, key, secret, disk_bytes)
     try:
-        yield S3Server(f"http://127.0.0.1:{cluster.port}", key, secret, cluster.kill_gateway, cluster.start_gateway)
+        yield S3Server(f"http://127.0.0.1:{cluster.port}", key, secret, cluster.kill, cluster.start_again)
     finally:
         cluster.stop()
 
 
-def _started(folder: Path, key: str, secret: str) -> "_Cluster":
+def _started(folder: Path, key: str, secret: str, disk_bytes: int) -> "_Cluster":
     """A running cluster. A young monitor sometimes refuses its first command, and ports are taken by others."""
     for attempt in range(1, _START_ATTEMPTS + 1):
         cluster = _Cluster(folder / str(attempt), _free_port(), _free_port())
         try:
-            cluster.start(key, secret)
+            cluster.create(key, secret, disk_bytes)
             return cluster
         except BaseException as error:
             cluster.stop()
@@ -127,69 +144,60 @@ class _Cluster:
     def __init__(self, folder: Path, port: int, monitor_port: int) -> None:
         self.folder, self.port, self.monitor_port = folder, port, monitor_port
         self.fsid = str(uuid.uuid4())
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: dict[Part, subprocess.Popen[bytes]] = {}
 
-    def start(self, key: str, secret: str) -> None:
+    def create(self, key: str, secret: str, disk_bytes: int) -> None:
         for name in ("mon", "osd", "run", "log"):
             (self.folder / name).mkdir(parents=True)
-        configuration = self.folder / "ceph.conf"
-        configuration.write_text(
+        (self.folder / "ceph.conf").write_text(
             _CONFIGURATION.format(
-                folder=self.folder, fsid=self.fsid, port=self.port, monitor_port=self.monitor_port, kms_key=KMS_KEY
+                folder=self.folder, fsid=self.fsid, port=self.port, monitor_port=self.monitor_port, kms_key=KMS_KEY,
+                disk_bytes=disk_bytes,
             )
-        )
-        keyring, monitors = self.folder / "keyring", self.folder / "monmap"
-        _run("ceph-authtool", "-C", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
-        _run(
-            "ceph-authtool",
-            keyring,
-            "--gen-key",
-            "-n",
-            "client.admin",
-            "--cap",
-            "mon",
-            "allow *",
-            "--cap",
-            "osd",
-            "allow *",
-        )
-        _run(
-            "monmaptool", "--create", "--fsid", self.fsid, "--addv", "a", f"v1:127.0.0.1:{self.monitor_port}", monitors
-        )
-        self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", monitors, "--keyring", keyring)
-        self._start("ceph-mon", "-i", "a", "-f")
-        self._until(lambda: self._succeeds("ceph", "-s"), "the monitor")
-        disk = str(uuid.uuid4())
-        self._run("ceph", "osd", "new", disk)
-        self._run("ceph", "osd", "crush", "add", "osd.0", "1.0", "host=tests", "root=default")
-        self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", disk)
-        self._start("ceph-osd", "-i", "0", "-f")
-        self._until(lambda: b"1 up" in self._run("ceph", "osd", "stat"), "the disk")
+        )  # fmt: skip
+        self._create_monitor()
+        self._create_disk()
         self._run(
             "radosgw-admin", "user", "create", "--uid=tests", "--display-name=tests",
             f"--access-key={key}", f"--secret-key={secret}",
         )  # fmt: skip
-        self.start_gateway()
-
-    def start_gateway(self) -> None:
-        self._start("radosgw", "-n", "client.rgw", "-f")
+        self._start("gateway")
         self._until(self._answers, "the gateway")
 
-    def kill_gateway(self) -> None:
-        gateway = self.processes.pop()
-        gateway.kill()
-        gateway.wait()
+    def _create_monitor(self) -> None:
+        keyring, monitors = self.folder / "keyring", self.folder / "monmap"
+        _run("ceph-authtool", "-C", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
+        _run(
+            "ceph-authtool", keyring, "--gen-key", "-n", "client.admin",
+            "--cap", "mon", "allow *", "--cap", "osd", "allow *",
+        )  # fmt: skip
+        address = f"v1:127.0.0.1:{self.monitor_port}"
+        _run("monmaptool", "--create", "--fsid", self.fsid, "--addv", "a", address, monitors)
+        self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", monitors, "--keyring", keyring)
+        self._start("monitor")
+        self._until(lambda: self._succeeds("ceph", "-s"), "the monitor")
+
+    def _create_disk(self) -> None:
+        disk = str(uuid.uuid4())
+        self._run("ceph", "osd", "new", disk)
+        self._run("ceph", "osd", "crush", "add", "osd.0", "1.0", "host=tests", "root=default")
+        self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", disk)
+        self._start("disk")
+        self._until(lambda: b"1 up" in self._run("ceph", "osd", "stat"), "the disk")
+
+    def start_again(self, part: Part) -> None:
+        self._start(part)
+        self._until(self._answers, f"the {part} is back and the server")
+
+    def kill(self, part: Part) -> None:
+        process = self.processes.pop(part)
+        process.kill()
+        process.wait()
 
     def stop(self) -> None:
-        """The gateway first; what does not listen is killed."""
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in reversed(self.processes):
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """What is stopped is thrown away: nothing is gained by asking politely."""
+        for part in tuple(self.processes):
+            self.kill(part)
 
     def _run(self, program: str, *arguments: object) -> bytes:
         return _run(program, "-c", self.folder / "ceph.conf", *arguments)
@@ -201,15 +209,16 @@ class _Cluster:
             return False
         return True
 
-    def _start(self, program: str, *arguments: object) -> None:
-        command = [program, "-c", str(self.folder / "ceph.conf"), *map(str, arguments)]
-        with (self.folder / "log" / f"{program}.out").open("wb") as log:
-            self.processes.append(subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
+    def _start(self, part: Part) -> None:
+        program, *arguments = _COMMANDS[part]
+        command = [program, "-c", str(self.folder / "ceph.conf"), *arguments]
+        with (self.folder / "log" / f"{program}.out").open("ab") as log:
+            self.processes[part] = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
-    def _until(self, condition, what: str) -> None:
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not condition():
-            dead = [process for process in self.processes if process.poll() is not None]
+            dead = [part for part, process in self.processes.items() if process.poll() is not None]
             if dead or time.monotonic() > deadline:
                 raise RuntimeError(f"{what} did not start: {self._last_words()}")
             time.sleep(0.1)

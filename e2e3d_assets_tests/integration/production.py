@@ -159,12 +159,14 @@ class Production:
 
     def ask(self, query: str, **variables: Any) -> Any:
         """Data of a GraphQL answer."""
-        for _ in range(5):  # after a restart of the database, old connections fail once each
-            answer = requests.post(f"{self.ui}/graphql", json={"query": query, "variables": variables}, timeout=60)
+        request = {"query": query, "variables": variables}
+        answer = requests.post(f"{self.ui}/graphql", json=request, timeout=60)
+        for _ in range(4):  # after a restart of the database, old connections fail once each
             if answer.ok:
                 break
             time.sleep(0.5)
-        if answer.status_code != requests.codes.ok:
+            answer = requests.post(f"{self.ui}/graphql", json=request, timeout=60)
+        if not answer.ok:
             raise requests.HTTPError(answer.text[:2000], response=answer)
         return answer.json()["data"]
 
@@ -198,6 +200,14 @@ class Production:
             p={"parentRunId": run_id, "strategy": "FROM_FAILURE"},
         )["launchRunReexecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
+
+    def widen_pool(self, pool: str, slots: int) -> None:
+        """Let so many stages of a pool work at once, as an operator of a bigger machine does."""
+        self.ask(
+            "mutation($pool: String!, $slots: Int!) { setConcurrencyLimit(concurrencyKey: $pool, limit: $slots) }",
+            pool=pool,
+            slots=slots,
+        )
 
     def slots_taken(self) -> int:
         """Pool slots in use."""

@@ -1,8 +1,9 @@
-"""A TCP proxy for tests, between a client and a server on 127.0.0.1: counts bytes, and cuts connections when told."""
+"""A TCP proxy for tests, between a client and a server on 127.0.0.1: counts bytes, slows and cuts when told."""
 
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 
@@ -17,6 +18,10 @@ class Proxy:
         self._target = ("127.0.0.1", target_port)
         self.on_bytes = on_bytes
         self.sent = 0
+        self.latency = 0.0
+        """Seconds that each piece of at most 16 KiB waits before it is passed on, in either direction."""
+        self.bytes_per_second = float("inf")
+        """Of each connection."""
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -42,9 +47,13 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(self._target)
             except OSError:
                 return
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:  # the server is away: so is the client's connection
+                client.close()
+                continue
             with self._lock:
                 self._open |= {client, server}
             threading.Thread(target=self._forward, args=(client, server, True), daemon=True).start()
@@ -58,6 +67,7 @@ class Proxy:
                         self.sent += len(data)
                         sent = self.sent
                     self.on_bytes(sent)
+                time.sleep(self.latency + len(data) / self.bytes_per_second)
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):

@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import boto3
 import pytest
+import requests
 
 from e2e3d_assets.storage.errors import Refused, StoreUnavailable
 from e2e3d_assets.storage.objects import BucketOptions
@@ -71,6 +74,20 @@ def test_big_files_go_in_parts(s3_server, url, client, tmp_path):
     assert client.head_object(Bucket=urlsplit(url).netloc, Key=key)["ETag"].endswith('-3"'), "three parts"
     read = ArtifactStore(url, tmp_path / "two", **s3_server.options()).latest("temple", "depth_maps")
     assert contents(read.path()) == files
+
+
+def test_a_signed_link_opens_one_file_for_a_while(s3_server, url, tmp_path):
+    """Prevents links that show nothing, or that show more than was given, or for longer."""
+    store = ArtifactStore(url, tmp_path / "scratch", **s3_server.options())
+    product = store.write(make(tmp_path / "product", {"a b#1.txt": b"text", "other": b""}), "temple", "photos", "run")
+    link = store.sign(product, "a b#1.txt", timedelta(minutes=1))
+    assert requests.get(link, timeout=30).content == b"text"
+    assert requests.get(link.replace("a%20b%231.txt", "other"), timeout=30).status_code == 403
+    short = store.sign(product, "a b#1.txt", timedelta(seconds=1))
+    time.sleep(2.5)
+    assert requests.get(short, timeout=30).status_code == 403
+    public = ArtifactStore(url, tmp_path / "scratch", **s3_server.options(public_endpoint="https://photos.example"))
+    assert public.sign(product, "other", timedelta(hours=1)).startswith("https://photos.example/")
 
 
 def test_what_was_just_written_is_not_fetched(s3_server, url, tmp_path):
@@ -173,15 +190,16 @@ def test_connections_that_break_are_tried_again(s3_server, url, tmp_path):
         assert contents(ArtifactStore(url, tmp_path / "two", **options).latest("temple", "photos").path()) == files
 
 
-def test_a_server_that_is_killed_and_comes_back(s3_server, url, tmp_path):
+@pytest.mark.parametrize("part", ceph.PARTS)
+def test_a_server_that_is_killed_and_comes_back(s3_server, url, tmp_path, part):
     """Prevents a restart of the object store from failing the runs that are writing, and from damaging a product."""
     files = {f"{n}.bin": random.Random(n).randbytes(10_000_000) for n in range(6)}
     restarts = []
 
     def kill_once(done: int, total: int) -> None:
         if done > total / 2 and not restarts:
-            s3_server.kill()
-            restarts.append(threading.Thread(target=s3_server.restart))
+            s3_server.kill(part)
+            restarts.append(threading.Thread(target=s3_server.start, args=(part,)))
             restarts[0].start()
 
     options = s3_server.options(retry_seconds=60)

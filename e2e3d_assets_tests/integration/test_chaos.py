@@ -10,6 +10,8 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import psutil
@@ -21,7 +23,7 @@ from e2e3d_assets.runs import UPLOAD_TAG, UploadVersion
 from e2e3d_assets.storage.scratch import Scratch
 from e2e3d_assets_tests.fake_science import JOURNAL
 
-from . import postgres, proxy
+from . import ceph, postgres, proxy
 from .ceph import S3Server
 from .postgres import Postgres
 from .production import Production, until
@@ -29,61 +31,79 @@ from .proxy import Proxy
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "120"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-SETS = max(6, min(20, int(SECONDS / 6)))
+SETS = 20
 CLIENTS = 4
 _SECONDS_TO_RECOVER = 240 + 20 * SETS
 
 
 class Saboteur:
-    """Breaks one thing after the other, and mends what an operator's supervisor would start again."""
+    """Breaks processes and connections at the same time, and mends what an operator's supervisor would start again."""
 
-    def __init__(self, production: Production, database: Postgres, s3_proxy: Proxy, seed: int) -> None:
-        self.production, self.database, self.s3_proxy = production, database, s3_proxy
-        self.random = random.Random(seed)
+    def __init__(
+        self, production: Production, database: Postgres, s3_server: S3Server, s3_proxy: Proxy, seed: int
+    ) -> None:
+        self.production, self.database, self.s3_server, self.s3_proxy = production, database, s3_server, s3_proxy
+        self.seed = seed
         self.done: Counter[str] = Counter()
 
     def work(self, seconds: float) -> None:
         ends = time.monotonic() + seconds
+        processes = (
+            self.kill_worker, self.kill_worker, self.kill_daemon, self.kill_code_server, self.kill_database,
+            self.kill_store,
+        )  # fmt: skip
+        with ThreadPoolExecutor(2) as hands:
+            both = [
+                hands.submit(self._work, ends, processes, random.Random(self.seed)),
+                hands.submit(self._work, ends, (self.cut, self.slow), random.Random(self.seed + 1_000_000)),
+            ]
+        for hand in both:
+            hand.result()
+
+    def _work(self, ends: float, acts: Sequence[Callable[[random.Random], None]], chance: random.Random) -> None:
         while time.monotonic() < ends:
-            act = self.random.choice(
-                [
-                    self.kill_worker,
-                    self.kill_worker,
-                    self.kill_daemon,
-                    self.kill_code_server,
-                    self.kill_database,
-                    self.cut,
-                ]
-            )
-            act()
+            act = chance.choice(acts)
+            act(chance)
             self.done[act.__name__] += 1
-            time.sleep(self.random.uniform(2, 6))
+            time.sleep(chance.uniform(2, 6))
 
-    def kill_worker(self) -> None:
-        for worker in _workers(self.production)[:1]:
+    def kill_worker(self, chance: random.Random) -> None:
+        workers = _workers(self.production)
+        if workers:
             with contextlib.suppress(psutil.NoSuchProcess):
-                worker.send_signal(signal.SIGKILL)
+                chance.choice(workers).send_signal(signal.SIGKILL)
 
-    def kill_daemon(self) -> None:
+    def kill_daemon(self, chance: random.Random) -> None:
         self.production.kill("daemon")
         self.production.start("daemon")
 
-    def kill_code_server(self) -> None:
+    def kill_code_server(self, chance: random.Random) -> None:
         self.production.kill("code-server")
         self.production.start("code-server")
 
-    def kill_database(self) -> None:
+    def kill_database(self, chance: random.Random) -> None:
         self.database.kill()
-        time.sleep(self.random.uniform(0, 2))
+        time.sleep(chance.uniform(0, 2))
         self.database.start()
 
-    def cut(self) -> None:
-        ends = time.monotonic() + self.random.uniform(0.1, 3)
+    def kill_store(self, chance: random.Random) -> None:
+        part = chance.choice(ceph.PARTS)
+        self.s3_server.kill(part)
+        time.sleep(chance.uniform(0, 2))
+        self.s3_server.start(part)
+
+    def cut(self, chance: random.Random) -> None:
+        ends = time.monotonic() + chance.uniform(0.1, 3)
         while time.monotonic() < ends:
             self.s3_proxy.cut()
             time.sleep(0.05)
+
+    def slow(self, chance: random.Random) -> None:
+        self.s3_proxy.latency, self.s3_proxy.bytes_per_second = chance.uniform(0, 0.5), chance.uniform(1e4, 1e6)
+        time.sleep(chance.uniform(2, 8))
+        self.s3_proxy.latency, self.s3_proxy.bytes_per_second = 0, float("inf")
 
 
 def _workers(production: Production) -> list[psutil.Process]:
@@ -136,9 +156,11 @@ def world(s3_server: S3Server, tmp_path):
         )  # fmt: skip
         try:
             production.start()
+            for pool in ("cpu_heavy", "ram_heavy"):
+                production.widen_pool(pool, 4)
             # Clients and assertions go straight to the server: what is tested is the instance.
             production.variables["E2E3D_S3_ENDPOINT"] = s3_server.endpoint
-            yield production, Saboteur(production, database, s3_proxy, SEED)
+            yield production, Saboteur(production, database, s3_server, s3_proxy, SEED)
         finally:
             production.stop()
 
