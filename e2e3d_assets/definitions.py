@@ -5,33 +5,25 @@ import dagster as dg
 from .assets import delivery, dense, photos, sparse, surface
 from .automation import automated, automation_sensor
 from .checks import quality
-from .jobs import reconstruct_job
+from .jobs import reconstruct_job, stage_executor
 from .progress import LogProgress, ProgressSink
 from .schedules import maintenance_job, maintenance_schedule, storage_report
 from .sensors.run_events import run_event_sensor
 from .sensors.uploads import upload_sensor
-from .serving import FILES_PATH
 from .stages import Stages
 from .storage.io_manager import ArtifactIOManager
 
 
 def build_defs(*, progress: ProgressSink | None = None) -> dg.Definitions:
-    """All definitions; tests and the command line put their own progress in place of the run log's.
-
-    The in-process executor is the default: stages are a chain, each of them uses all cores, and a process per step
-    costs about two seconds.
-    """
+    """All definitions; tests and the command line put their own progress in place of the run log's."""
     return dg.Definitions(
         assets=[*_stage_assets(), storage_report],
         asset_checks=dg.load_asset_checks_from_modules([quality]),
         jobs=[reconstruct_job, maintenance_job],
         schedules=[maintenance_schedule],
         sensors=[upload_sensor, run_event_sensor, automation_sensor],
-        executor=dg.in_process_executor,
-        resources={
-            "artifacts": ArtifactIOManager(link_base=FILES_PATH),
-            "stages": Stages(progress=progress or LogProgress()),
-        },
+        executor=stage_executor,
+        resources={"artifacts": ArtifactIOManager(), "stages": Stages(progress=progress or LogProgress())},
     )
 
 

@@ -17,6 +17,14 @@ class Cost:
     cpu_seconds: float
     peak_memory_bytes: int
 
+    def __add__(self, other: "Cost") -> "Cost":
+        """Of both pieces of work, one after the other or in processes of their own."""
+        return Cost(
+            self.wall_seconds + other.wall_seconds,
+            self.cpu_seconds + other.cpu_seconds,
+            max(self.peak_memory_bytes, other.peak_memory_bytes),
+        )
+
 
 class Meter:
     """Measures from its construction to :meth:`cost`; one at a time per process, since peak memory is the process's."""

@@ -3,18 +3,17 @@
 What belongs here: all that the twelve assets have in common. What a single stage does stands in its asset.
 """
 
-import base64
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
@@ -24,6 +23,7 @@ from pydantic import BaseModel, Field
 from .measure import Cost, Meter
 from .partitions import image_sets
 from .presets import Quality, options_for
+from .product_metadata import describe
 from .progress import ProgressSink
 from .reconstruction.errors import BadInput
 from .reconstruction.monitor import Figures, Monitor
@@ -34,23 +34,26 @@ from .settings import Settings
 from .storage.artifacts import Artifact
 from .storage.errors import CorruptArtifact, StoreError
 from .storage.scratch import Scratch
-from .storage.store import ArtifactStore
 from .storage.uploads import Upload
 from .stores import open_artifacts, open_uploads, upload_of
 
 Result = TypeVar("Result")
+Context: TypeAlias = dg.AssetExecutionContext | dg.OpExecutionContext
+"""Of an asset, or of an op inside one."""
 
 _POLL_SECONDS = 0.2
 _SECONDS_TO_STOP = 8.0
 
+# The store may be away for a moment; what the user must mend is raised as a Failure that forbids retries.
+_RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
+_OWNERS = ["team:reconstruction"]
+
 stage_asset = partial(
-    dg.asset,
-    partitions_def=image_sets,
-    io_manager_key="artifacts",
-    owners=["team:reconstruction"],
-    # The store may be away for a moment; what the user must mend is raised as a Failure that forbids retries.
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL),
+    dg.asset, partitions_def=image_sets, io_manager_key="artifacts", owners=_OWNERS, retry_policy=_RETRIES
 )
+stage_graph_asset = partial(dg.graph_asset, partitions_def=image_sets, owners=_OWNERS)
+stage_op = partial(dg.op, retry_policy=_RETRIES)
+"""An op inside a graph asset."""
 
 
 class StageInput(Protocol):
@@ -98,45 +101,112 @@ class Stages(dg.ConfigurableResource):
     progress: dg.ResourceDependency[ProgressSink]
 
     def run(
-        self, context: dg.AssetExecutionContext, stage: Callable[..., Figures], *inputs: StageInput
+        self,
+        context: Context,
+        stage: Callable[..., Figures],
+        *inputs: StageInput,
+        parts: Sequence[Artifact] = (),
     ) -> Iterator[dg.Output[Artifact]]:
         """Yield what ``stage`` makes of the inputs, or the latest product if it was made by the same recipe.
 
         Args:
             context: of the asset; its name chooses the options.
-            stage: called as ``stage(*input directories, out, options, monitor)``.
+            stage: called as ``stage(*input directories, out=…, options=…, monitor=…)``.
             inputs: fetched only if the stage has to work.
+            parts: what was made of the inputs by :meth:`make_part`, if the stage puts that together; their cost is
+                the product's too.
 
         Raises:
             dagster.Failure: for bad input and impossible options; never retried.
         """
-        _require_not_cancelled(context)
         asset = context.asset_key.path[-1]
-        choice = self._choice(context)
-        options = _options(asset, choice)
-        recipe = _recipe(asset, context.assets_def.code_versions_by_key[context.asset_key], options, inputs)
-        settings = Settings()
-        store = open_artifacts(settings)
-        earlier = None if self.fresh else _made_by(recipe, store, context.partition_key, asset)
+        with self._made(context, asset, stage, inputs, parts) as (artifact, reused):
+            yield self._output(asset, artifact, reused=reused)
+
+    def make_part(
+        self, context: dg.OpExecutionContext, part: str, stage: Callable[..., Figures], *inputs: StageInput
+    ) -> None:
+        """Keep in the store what ``stage`` makes of the inputs, unless it is there: a part of the asset's product.
+
+        Args:
+            context: of the asset that the part is for.
+            part: its name.
+            stage: as for :meth:`run`.
+            inputs: as for :meth:`run`.
+        """
+        name = _part_name(context, part)
+        with self._made(context, name, stage, inputs) as (artifact, reused), _plain_failures():
+            if not reused:
+                open_artifacts(Settings()).write(artifact, context.partition_key, name, context.run_id)
+
+    def parts(self, context: dg.OpExecutionContext, names: Iterable[str]) -> list[Artifact]:
+        """What :meth:`make_part` keeps for the asset under these names.
+
+        Raises:
+            dagster.Failure: one is not there.
+        """
+        with _plain_failures():
+            store = open_artifacts(Settings())
+            found = {name: store.latest(context.partition_key, _part_name(context, name)) for name in names}
+        missing = [name for name, part in found.items() if part is None]
+        if missing:
+            raise dg.Failure(f"The parts {', '.join(missing)} are not in the store. Start the run again.")
+        return [part for part in found.values() if part is not None]
+
+    def forget_parts(self, context: dg.OpExecutionContext) -> None:
+        """Remove all that :meth:`make_part` keeps for the asset: its product is committed."""
+        with _plain_failures():
+            store = open_artifacts(Settings())
+            for name in store.assets(context.partition_key):
+                if name.startswith(_part_name(context, "")):
+                    store.delete(context.partition_key, name)
+
+    def is_made(self, context: dg.OpExecutionContext, *inputs: StageInput) -> bool:
+        """Whether :meth:`run` would find the asset's product in the store."""
+        asset = context.asset_key.path[-1]
+        return self._earlier(context, asset, self._recipe(context, asset, inputs).digest) is not None
+
+    def ask(self, context: dg.OpExecutionContext, question: Callable[..., Result], *inputs: StageInput) -> Result:
+        """What ``question(*input directories, options)`` answers; it leaves nothing on disk."""
+        options = _options(context, self._choice(context))
+        with _plain_failures(), _final_interruption(context):
+            return _off_main_thread(lambda: question(*(each.path() for each in inputs), options), threading.Event())
+
+    @contextmanager
+    def _made(
+        self,
+        context: Context,
+        name: str,
+        stage: Callable[..., Figures],
+        inputs: Sequence[StageInput],
+        parts: Sequence[Artifact] = (),
+    ) -> Iterator[tuple[Artifact, bool]]:
+        """What is in the store under the name, by the same recipe, or else is made now; and whether it was there."""
+        _require_not_cancelled(context)
+        recipe = self._recipe(context, name, inputs)
+        earlier = self._earlier(context, name, recipe.digest)
         if earlier is not None:
-            yield self._output(asset, earlier, reused=True)
+            yield earlier, True
             return
-        self.progress.started(asset, context.log)
-        with Scratch(settings.scratch).directory(f"{context.partition_key}-{asset}") as out:
+        self.progress.started(name, context.log)
+        with Scratch(Settings().scratch).directory(f"{context.partition_key}-{name}") as out:
             monitor = Monitor(self.progress.progress)
             meter = Meter()
             with _plain_failures(), _final_interruption(context):
                 figures = _off_main_thread(
-                    lambda: stage(*(each.path() for each in inputs), out, options, monitor), monitor.cancelled
+                    lambda: stage(
+                        *(each.path() for each in (*inputs, *parts)), out=out, options=recipe.options, monitor=monitor
+                    ),
+                    monitor.cancelled,
                 )
             made = StageMeta(
-                recipe=recipe,
-                quality=choice.quality,
-                options=options.model_dump(mode="json"),
+                recipe=recipe.digest,
+                quality=recipe.quality,
+                options=recipe.options.model_dump(mode="json"),
                 figures=figures,
-                cost=meter.cost(),
+                cost=sum((StageMeta.of(part).cost for part in parts), meter.cost()),
             )
-            yield self._output(asset, Artifact.from_directory(out, made.model_dump(mode="json")), reused=False)
+            yield Artifact.from_directory(out, made.model_dump(mode="json")), False
 
     def upload(self, image_set: str) -> Upload:
         """What was uploaded for an image set."""
@@ -157,52 +227,54 @@ class Stages(dg.ConfigurableResource):
             ],
         )
 
-    def _choice(self, context: dg.AssetExecutionContext) -> Choice:
+    def _choice(self, context: Context) -> Choice:
         quality = None if self.quality == "as before" else self.quality
         return choice_of(context.instance, context.partition_key, quality, self.overrides)
+
+    def _recipe(self, context: Context, name: str, inputs: Sequence[StageInput]) -> "_Recipe":
+        choice = self._choice(context)
+        options = _options(context, choice)
+        version = context.assets_def.code_versions_by_key[context.asset_key]
+        ingredients = [name, version, options.model_dump(mode="json"), [each.digest for each in inputs]]
+        digest = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+        return _Recipe(digest, choice.quality, options)
+
+    def _earlier(self, context: Context, name: str, recipe: str) -> Artifact | None:
+        """The latest product of that name, if it was made by this recipe and all its files are as they were written."""
+        if self.fresh:
+            return None
+        with suppress(CorruptArtifact):
+            artifact = open_artifacts(Settings()).latest(context.partition_key, name)
+            if artifact is not None and artifact.meta.get("recipe") == recipe:
+                artifact.path()
+                return artifact
+        return None
 
     def _output(self, asset: str, artifact: Artifact, *, reused: bool) -> dg.Output[Artifact]:
         made = StageMeta.of(artifact)
         self.progress.finished(asset, made.figures, made.cost, reused)
-        metadata: dict[str, Any] = {
-            **_preview(artifact),
-            **made.figures,
-            "wall_seconds": round(made.cost.wall_seconds, 2),
-            "cpu_seconds": round(made.cost.cpu_seconds, 2),
-            "peak_memory_mb": round(made.cost.peak_memory_bytes / 1e6),
-            "quality": made.quality,
-            "reused": reused,
-        }
+        metadata = describe(artifact, made.figures, made.cost, made.quality, reused=reused)
         return dg.Output(artifact, metadata=metadata, data_version=dg.DataVersion(artifact.digest))
 
 
-def _preview(artifact: Artifact) -> dict[str, dg.MetadataValue]:
-    if all(file.path != "preview.jpg" for file in artifact.files):
-        return {}
-    picture = base64.b64encode(artifact.path("preview.jpg").read_bytes()).decode()
-    return {"preview": dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{picture})")}
+@dataclass(frozen=True)
+class _Recipe:
+    """What a product is made with; the digest names what it is made of too."""
+
+    digest: str
+    quality: Quality
+    options: StageOptions
 
 
-def _options(asset: str, choice: Choice) -> StageOptions:
+def _options(context: Context, choice: Choice) -> StageOptions:
     try:
-        return getattr(options_for(choice.quality, choice.overrides), asset)
+        return getattr(options_for(choice.quality, choice.overrides), context.asset_key.path[-1])
     except ValueError as error:
         raise dg.Failure(f"The run's overrides cannot be used: {error}", allow_retries=False) from error
 
 
-def _made_by(recipe: str, store: ArtifactStore, image_set: str, asset: str) -> Artifact | None:
-    """The latest product, if it was made by this recipe and all its files are as they were written."""
-    with suppress(CorruptArtifact):
-        artifact = store.latest(image_set, asset)
-        if artifact is not None and artifact.meta.get("recipe") == recipe:
-            artifact.path()
-            return artifact
-    return None
-
-
-def _recipe(asset: str, code_version: str | None, options: StageOptions, inputs: Sequence[StageInput]) -> str:
-    ingredients = [asset, code_version, options.model_dump(mode="json"), [each.digest for each in inputs]]
-    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+def _part_name(context: dg.OpExecutionContext, part: str) -> str:
+    return f"{context.asset_key.path[-1]}.{part}"
 
 
 def _off_main_thread(call: Callable[[], Result], cancelled: threading.Event) -> Result:
@@ -230,7 +302,7 @@ def _off_main_thread(call: Callable[[], Result], cancelled: threading.Event) -> 
     return future.result()
 
 
-def _require_not_cancelled(context: dg.AssetExecutionContext) -> None:
+def _require_not_cancelled(context: Context) -> None:
     """Dagster takes an interruption for a reason to retry the stage: here is where that ends."""
     run = context.instance.get_run_by_id(context.run.run_id)
     if run is not None and run.status == dg.DagsterRunStatus.CANCELING:
@@ -238,7 +310,7 @@ def _require_not_cancelled(context: dg.AssetExecutionContext) -> None:
 
 
 @contextmanager
-def _final_interruption(context: dg.AssetExecutionContext) -> Iterator[None]:
+def _final_interruption(context: Context) -> Iterator[None]:
     """An interruption ends the run at once: a failed stage of a run that is being cancelled makes it cancelled.
 
     A worker that is stopped with its machine is no stage's fault, so the run may be started again.

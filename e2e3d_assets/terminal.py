@@ -55,7 +55,8 @@ class TerminalProgress:
         self._bars.stop()
 
     def started(self, stage: str, log: logging.Logger) -> None:
-        """Draw a bar for the stage."""
+        """Draw a bar for the stage; a stage may tell of its parts one by one."""
+        self._remove_bar()
         label = f"[{self._finished + 1}/{self._stages}] {stage}"
         self._task = self._bars.add_task(escape(label), total=None, what="")
         if not self._console.is_terminal:
@@ -68,14 +69,17 @@ class TerminalProgress:
 
     def finished(self, stage: str, figures: Figures, cost: Cost, reused: bool) -> None:
         """Replace the bar by a line with what the stage says of its product."""
-        if self._task is not None:
-            self._bars.remove_task(self._task)
-            self._task = None
+        self._remove_bar()
         self._finished += 1
         seconds = "   kept" if reused else f"{cost.wall_seconds:6.1f}s"
         self._console.print(
             f"[green]✓[/] {stage:<19}{seconds}  [dim]{escape(summary(figures))}[/]", highlight=False, soft_wrap=True
         )
+
+    def _remove_bar(self) -> None:
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
 
 
 def summary(figures: Figures) -> str:

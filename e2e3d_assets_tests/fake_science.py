@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +19,7 @@ from e2e3d_assets.reconstruction.errors import BadInput
 from e2e3d_assets.reconstruction.monitor import Figures, Monitor
 
 BEHAVIOUR = "behaviour.json"
+_SCIENCE = "e2e3d_assets.reconstruction"
 JOURNAL = "FAKE_SCIENCE_JOURNAL"
 """Variable that names a file to which each working stage adds a line of JSON: stage, pid, event."""
 
@@ -56,6 +57,8 @@ def install() -> None:
     """Replace the science of this process."""
     for stage, (module, function) in _STAGES.items():
         _module(module, **{function: _fake_stage(stage)})
+    # One chunk, which is the whole set.
+    vars(sys.modules[f"{_SCIENCE}.depth"]).update(split_photos=lambda *_: [["a.jpg"]], join_depth_maps=None)
     _module("report", build_report=_fake_report)
     _module("reopening", compare_model_files=lambda path: ([], {"faces": 1}))
 
@@ -66,15 +69,14 @@ def journal(path: Path) -> list[dict[str, Any]]:
 
 
 def _module(name: str, **contents: Any) -> None:
-    full_name = f"e2e3d_assets.reconstruction.{name}"
+    full_name = f"{_SCIENCE}.{name}"
     module = ModuleType(full_name)
     vars(module).update(contents)
     sys.modules[full_name] = module
 
 
 def _fake_stage(stage: str) -> Callable[..., Figures]:
-    def run(*arguments: Any) -> Figures:
-        *inputs, out, _, monitor = arguments
+    def run(*inputs: Path, out: Path, options: Any, monitor: Monitor) -> Figures:
         return _behave(stage, inputs, out, monitor)
 
     return run
@@ -84,7 +86,7 @@ def _fake_report(record: Any, products: dict[str, Path], out: Path, options: Any
     return _behave("report", list(products.values()), out, monitor)
 
 
-def _behave(stage: str, inputs: list[Path], out: Path, monitor: Monitor) -> Figures:
+def _behave(stage: str, inputs: Sequence[Path], out: Path, monitor: Monitor) -> Figures:
     given = next((folder / BEHAVIOUR for folder in inputs if (folder / BEHAVIOUR).exists()), None)
     behaviour = json.loads(given.read_text()) if given else {}
     again = any(line["stage"] == stage for line in journal(Path(os.environ.get(JOURNAL, os.devnull))))

@@ -69,8 +69,7 @@ def report(
     }
     record = stages.record(context, products)
 
-    def report_on(*directories_and_rest):
-        *directories, out, options, monitor = directories_and_rest
+    def report_on(*directories, out, options, monitor):
         return build_report(record, dict(zip(products, directories, strict=True)), out, options, monitor)
 
     yield from stages.run(context, report_on, *products.values())

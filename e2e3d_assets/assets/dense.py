@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from ..stages import Stages, stage_asset
+from ..stages import Stages, stage_asset, stage_graph_asset
 from ..storage.artifacts import Artifact
+from .depth_chunks import confirm, plan_chunks, put_together, refine, search
 
 
 @stage_asset(group_name="dense", kinds={"colmap"}, code_version="1", pool="cpu_heavy", tags={"cost": "low"})
@@ -14,12 +15,20 @@ def undistorted_photos(context: dg.AssetExecutionContext, stages: Stages, photos
     yield from stages.run(context, undistort_photos, photos, sparse_model)
 
 
-@stage_asset(group_name="dense", kinds={"numba"}, code_version="1", pool="cpu_heavy", tags={"cost": "high"})
-def depth_maps(context: dg.AssetExecutionContext, stages: Stages, undistorted_photos: Artifact):
-    """Depth, normal and confidence where several photos agree, by PatchMatch stereo, in COLMAP's formats."""
-    from ..reconstruction.depth import estimate_depth_maps
+@stage_graph_asset(group_name="dense", kinds={"numba"}, code_version="1", tags={"cost": "high"})
+def depth_maps(undistorted_photos):
+    """Depth, normal and confidence where several photos agree, by PatchMatch stereo, in COLMAP's formats.
 
-    yield from stages.run(context, estimate_depth_maps, undistorted_photos)
+    A set of many photos is shared in chunks, each a step of its own: they can run in several processes
+    (`execution: config: processes` in the launch form), and after a crash those that are done are not done again.
+    """
+    chunks = plan_chunks.alias("chunks_to_search")(undistorted_photos)
+    searched = chunks.map(lambda chunk: search(undistorted_photos, chunk=chunk)).collect()
+    chunks = plan_chunks.alias("chunks_to_refine")(undistorted_photos, earlier=searched)
+    refined = chunks.map(lambda chunk: refine(undistorted_photos, chunk=chunk)).collect()
+    chunks = plan_chunks.alias("chunks_to_confirm")(undistorted_photos, earlier=refined)
+    confirmed = chunks.map(lambda chunk: confirm(undistorted_photos, chunk=chunk)).collect()
+    return put_together(undistorted_photos, confirmed=confirmed)
 
 
 @stage_asset(group_name="dense", kinds={"numba"}, code_version="1", pool="ram_heavy", tags={"cost": "medium"})

@@ -103,6 +103,11 @@ class Artifact:
             raise FileNotFoundError(f"{self} has no {relative!r}; it has {names}{' …' if len(self.files) > 10 else ''}")
         return self._source.provide(wanted) / relative
 
+    def only(self, wanted: Callable[[str], bool]) -> "Artifact":
+        """Some files of the product, by their paths: they alone are fetched, and name the content."""
+        files = [file for file in self.files if wanted(file.path)]
+        return Artifact(files, self.meta, self._source, self.manifest, self.uri)
+
     def become_committed(self, manifest: Manifest, uri: str, source: FileSource) -> None:
         """For stores: from now on the files come from there."""
         self.manifest, self.uri, self._source = manifest, uri, source

@@ -1,0 +1,136 @@
+"""The ops inside the asset depth_maps: how one big image set is shared among steps, processes and machines.
+
+What belongs here: how chunks are named, and what each of them reads. What does not: what the steps compute
+(:mod:`e2e3d_assets.reconstruction.depth`).
+
+Each of the three steps needs what the one before it made of *neighbouring* photos, so it begins when all chunks of that
+one are done. Dagster carries only this order and the chunks' names, such as ``2_of_7``; what a chunk makes is kept in
+the artifact store, by name, until the asset's product is committed. A set that is one chunk has none of this: the last
+op does all three steps in one go.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import dagster as dg
+
+from ..reconstruction.monitor import Figures, Monitor
+from ..reconstruction.options import DepthMapsOptions
+from ..settings import Settings
+from ..stages import Stages, stage_op
+from ..storage.artifacts import Artifact
+
+_ORDER = dg.In(dg.Nothing)
+
+
+@stage_op(ins={"earlier": _ORDER}, out=dg.DynamicOut(dg.Nothing))
+def plan_chunks(
+    context: dg.OpExecutionContext, stages: Stages, undistorted_photos: Artifact
+) -> Iterator[dg.DynamicOutput[None]]:
+    """Name the chunks; none if the set is small, or if its depth maps are in the store already."""
+    if not stages.is_made(context, undistorted_photos):
+        for chunk in stages.ask(context, _names, undistorted_photos):
+            yield dg.DynamicOutput(None, mapping_key=chunk)
+
+
+@stage_op(ins={"chunk": _ORDER}, out=dg.Out(dg.Nothing), pool="cpu_heavy")
+def search(context: dg.OpExecutionContext, stages: Stages, undistorted_photos: Artifact) -> None:
+    """Coarse depth maps of a chunk, from the photos alone."""
+    from ..reconstruction.depth import search_depth_maps
+
+    chunk = _Chunk.of(context, stages, undistorted_photos)
+
+    def stage(undistorted: Path, out: Path, options: DepthMapsOptions, monitor: Monitor) -> Figures:
+        search_depth_maps(undistorted, out, options, monitor, chunk.photos)
+        return {"photos": len(chunk.photos)}
+
+    stages.make_part(context, f"searched.{chunk.name}", stage, undistorted_photos)
+
+
+@stage_op(ins={"chunk": _ORDER}, out=dg.Out(dg.Nothing), pool="cpu_heavy")
+def refine(context: dg.OpExecutionContext, stages: Stages, undistorted_photos: Artifact) -> None:
+    """Full-size depth maps of a chunk, consistent with the neighbours' coarse ones."""
+    from ..reconstruction.depth import refine_depth_maps
+
+    _go_on(context, stages, undistorted_photos, "searched", refine_depth_maps, "refined")
+
+
+@stage_op(ins={"chunk": _ORDER}, out=dg.Out(dg.Nothing), pool="cpu_heavy")
+def confirm(context: dg.OpExecutionContext, stages: Stages, undistorted_photos: Artifact) -> None:
+    """Depth maps of a chunk, as far as the neighbours' confirm them."""
+    from ..reconstruction.depth import confirm_depth_maps
+
+    _go_on(context, stages, undistorted_photos, "refined", confirm_depth_maps, "confirmed")
+
+
+@stage_op(ins={"confirmed": _ORDER}, out=dg.Out(io_manager_key="artifacts"), pool="cpu_heavy")
+def put_together(
+    context: dg.OpExecutionContext, stages: Stages, undistorted_photos: Artifact
+) -> Iterator[dg.Output[Artifact]]:
+    """One product of all chunks; of a small set, the work itself."""
+    from ..reconstruction.depth import estimate_depth_maps, join_depth_maps
+
+    parts: list[Artifact] = []
+    if not stages.is_made(context, undistorted_photos):
+        chunks = stages.ask(context, _names, undistorted_photos)
+        parts = stages.parts(context, [f"confirmed.{chunk}" for chunk in chunks])
+
+    def join(undistorted: Path, *confirmed: Path, out: Path, options: DepthMapsOptions, monitor: Monitor) -> Figures:
+        return join_depth_maps(undistorted, confirmed, out, options, monitor)
+
+    yield from stages.run(context, join if parts else estimate_depth_maps, undistorted_photos, parts=parts)
+    stages.forget_parts(context)
+
+
+class _Chunk(NamedTuple):
+    name: str
+    photos: list[str]
+    neighbourhood: set[str]
+    """The photos whose states of the step before are read."""
+    all_names: list[str]
+
+    @classmethod
+    def of(cls, context: dg.OpExecutionContext, stages: Stages, undistorted_photos: Artifact) -> "_Chunk":
+        """The chunk that an op is run for."""
+        from ..reconstruction.depth import photos_read, split_photos
+
+        name = context.get_mapping_key() or ""
+
+        def read(undistorted: Path, options: DepthMapsOptions) -> "_Chunk":
+            photos = split_photos(undistorted, options, Settings().depth_chunk_photos)[int(name.partition("_")[0]) - 1]
+            return cls(name, photos, photos_read(undistorted, options, photos), _names(undistorted, options))
+
+        return stages.ask(context, read, undistorted_photos)
+
+
+def _names(undistorted: Path, options: DepthMapsOptions) -> list[str]:
+    """Of all chunks; none if one would hold the whole set."""
+    from ..reconstruction.depth import split_photos
+
+    count = len(split_photos(undistorted, options, Settings().depth_chunk_photos))
+    return [f"{number}_of_{count}" for number in range(1, count + 1)] if count > 1 else []
+
+
+def _go_on(
+    context: dg.OpExecutionContext,
+    stages: Stages,
+    undistorted_photos: Artifact,
+    before: str,
+    step: Callable[..., None],
+    after: str,
+) -> None:
+    """Do a step of a chunk; of the chunks of the step before, only files of the neighbourhood are fetched."""
+    from ..reconstruction.stereo.states import photo_of
+
+    chunk = _Chunk.of(context, stages, undistorted_photos)
+    states = [
+        part.only(lambda path: photo_of(path) in chunk.neighbourhood)
+        for part in stages.parts(context, [f"{before}.{name}" for name in chunk.all_names])
+    ]
+
+    def stage(undistorted: Path, *states: Path, out: Path, options: DepthMapsOptions, monitor: Monitor) -> Figures:
+        step(undistorted, states, out, options, monitor, chunk.photos)
+        return {"photos": len(chunk.photos)}
+
+    stages.make_part(context, f"{after}.{chunk.name}", stage, undistorted_photos, *(s for s in states if s.files))

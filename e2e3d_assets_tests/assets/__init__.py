@@ -1,0 +1,1 @@
+"""Tests of the assets that do more than call their stage."""
