@@ -1,8 +1,8 @@
 """Stage ``model_files``: the model in the formats that other programs open, all in one coordinate frame.
 
 What belongs here: which files are delivered. The vertices of every file lie in the world frame of ``sparse/`` (z up);
-only GLB and USDZ say y up, by the matrix of their root node, as their viewers expect. A georeferenced LAZ alone has
-a map's coordinates.
+only GLB and USDZ say y up, by the matrix of their root node, as their viewers expect. Where the photos carry GPS the
+LAZ has a map's coordinates, and the tiles stand on the globe by the transform of their root.
 """
 
 import json
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .delivery.levels_of_detail import level_of_detail
 from .delivery.lidar import write_laz
+from .delivery.tiles import write_tiles
 from .delivery.usdz import write_usdz
 from .delivery.wavefront import write_obj
 from .monitor import Figures, Monitor
@@ -43,7 +44,7 @@ def export_model_files(
     monitor: Monitor,
 ) -> Figures:
     """Write ``model.glb``, ``model.obj`` with its materials, ``mesh.ply``, ``dense_cloud.ply`` and ``sparse/``; by the
-    options also ``dense_cloud.laz``, ``model.usdz``, ``model_<thousands of faces>k.glb`` and ``model.zip``.
+    options also ``dense_cloud.laz``, ``model.usdz``, ``model_<thousands of faces>k.glb``, ``tiles/`` and ``model.zip``.
 
     Args:
         textured_mesh: product with ``model.glb``.
@@ -68,9 +69,12 @@ def export_model_files(
         writers["dense_cloud.laz"] = lambda path: write_laz(cloud, path, georeference, monitor)
     if options.usdz:
         writers["model.usdz"] = lambda path: write_usdz(path, mesh, [out / name for name in textures])
-    for faces in options.levels:
+    levels = [mesh]
+    for faces in sorted(options.levels, reverse=True):
         if len(mesh.faces) > _WORTHWHILE * faces:
-            writers[f"model_{faces // 1000}k.glb"] = partial(_write_level, mesh, faces, monitor)
+            writers[f"model_{faces // 1000}k.glb"] = partial(_write_level, levels, faces, monitor)
+    if len(mesh.faces) >= options.tiles_from:
+        writers["tiles"] = lambda path: write_tiles(path, levels[::-1], georeference, monitor)
     if options.archive:
         writers["model.zip"] = lambda path: _write_archive(out, path, monitor)
     for number, (name, write) in enumerate(writers.items()):
@@ -130,9 +134,11 @@ def _vertex_colors(mesh: TexturedMesh) -> NDArray[np.uint8]:
     return colors
 
 
-def _write_level(mesh: TexturedMesh, faces: int, monitor: Monitor, path: Path) -> None:
+def _write_level(levels: list[TexturedMesh], faces: int, monitor: Monitor, path: Path) -> None:
+    """Make one more level of the first, write it and keep it for the tiles."""
     texture_size = next(size for most, size in _LEVEL_TEXTURES if faces <= most)
-    level_of_detail(mesh, faces, texture_size, monitor).save_glb(path)
+    levels.append(level_of_detail(levels[0], faces, texture_size, monitor))
+    levels[-1].save_glb(path)
 
 
 def _write_archive(out: Path, path: Path, monitor: Monitor) -> None:
@@ -153,6 +159,6 @@ def _figures(out: Path) -> Figures:
     sizes = {path.relative_to(out).as_posix(): path.stat().st_size for path in files}
     formats: dict[str, int] = {}
     for name, size in sizes.items():
-        kind = "sparse" if "/" in name else Path(name).stem + "_" + Path(name).suffix[1:]
+        kind = name.partition("/")[0].replace(".", "_")
         formats[f"{kind}_bytes"] = formats.get(f"{kind}_bytes", 0) + size
     return {"files": len(sizes), "bytes": sum(sizes.values()), **formats}

@@ -122,6 +122,11 @@ class ModelFilesOptions(StageOptions):
     levels: tuple[Annotated[int, Field(ge=1000)], ...] = Field(
         default=(100_000, 25_000), description="Triangles of simplified models for phones and web pages; () for none."
     )
+    tiles_from: int = Field(
+        default=200_000,
+        ge=0,
+        description="Triangles from which on the model is also cut into 3D Tiles, which maps load piece by piece.",
+    )
     archive: bool = Field(default=False, description="All files in one zip as well.")
 
 
