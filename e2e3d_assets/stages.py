@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from .partitions import image_sets
 from .presets import Quality, options_for
 from .product_metadata import describe
 from .progress import ProgressSink
+from .reconstruction.background import in_daemon_thread
 from .reconstruction.errors import BadInput
 from .reconstruction.monitor import Figures, Monitor
 from .reconstruction.options import StageOptions
@@ -282,16 +283,7 @@ def _off_main_thread(call: Callable[[], Result], cancelled: threading.Event) -> 
 
     The thread is a daemon: where native code cannot be stopped in time, it dies with the run's process.
     """
-    future: Future[Result] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # raised in the main thread below
-            future.set_exception(error)
-
-    threading.Thread(target=work, name="stage", daemon=True).start()
-    # Waiting for the future, not for the thread: an interrupted Thread.join takes a living thread for dead.
+    future = in_daemon_thread(call)
     try:
         while not future.done():
             wait([future], _POLL_SECONDS)

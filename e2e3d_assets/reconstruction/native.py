@@ -2,15 +2,15 @@
 
 import os
 import re
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
 import pycolmap
 
+from .background import in_daemon_thread
 from .errors import Cancelled
 from .monitor import Monitor
 
@@ -66,15 +66,7 @@ def run_cancellable(call: Callable[[pycolmap.CancellationToken], Result], monito
         Cancelled: after the native call has returned, if the monitor was cancelled.
     """
     token = pycolmap.CancellationToken()
-    future: Future[Result] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call(token))
-        except BaseException as error:  # raised in the caller's thread below
-            future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
+    future = in_daemon_thread(lambda: call(token))
     try:
         while not future.done():
             wait([future], _POLL_SECONDS)
