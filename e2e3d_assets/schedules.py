@@ -14,7 +14,7 @@ from .storage.errors import StoreError
 from .storage.retention import prune
 from .storage.scratch import Scratch
 from .storage.store import ArtifactStore
-from .storage_report import markdown, survey_storage, totals
+from .storage_report import survey_storage, table, totals
 from .stores import open_artifacts, open_uploads, survey_uploads
 
 STORAGE_REPORT = "storage_report"
@@ -58,9 +58,7 @@ def tend_storage(context: dg.OpExecutionContext, config: Pruning) -> None:
         context.log.info(f"Removed {freed:,} bytes of local copies that no run has used of late.")
     uploads, _ = survey_uploads(open_uploads(settings))
     rows = survey_storage(store, uploads)
-    context.log_event(
-        dg.AssetMaterialization(STORAGE_REPORT, metadata={**totals(rows), "table": dg.MetadataValue.md(markdown(rows))})
-    )
+    context.log_event(dg.AssetMaterialization(STORAGE_REPORT, metadata={**totals(rows), "table": table(rows)}))
     if troubled:
         raise dg.Failure(f"Not everything could be looked at: {', '.join(troubled)}.", allow_retries=False)
 

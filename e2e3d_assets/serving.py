@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from .settings import Settings, WrongSettings, unknown_names
+from .storage.io_manager import FILES_PATH
 from .storage.objects import BucketOptions
 from .storage.provision import create_bucket
 from .storage.scratch import Scratch
 from .stores import open_artifacts, open_uploads
 
 LOCATION = "e2e3d"
-FILES_PATH = "/files"
-"""Where the webserver serves the files of products."""
 
 _POLL_SECONDS = 0.5
 _SECONDS_TO_STOP = 20

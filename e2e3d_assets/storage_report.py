@@ -1,4 +1,4 @@
-"""What each image set takes in the stores: figures for operators, as rows, as Markdown and as numbers that are plotted.
+"""What each image set takes in the stores: figures for operators, as rows, as a table and as numbers that are plotted.
 
 What belongs here: adding up and wording. Counting is the store's, see :mod:`e2e3d_assets.storage.retention`.
 """
@@ -6,12 +6,15 @@ What belongs here: adding up and wording. Counting is the store's, see :mod:`e2e
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import dagster as dg
+
 from .storage.errors import Refused
 from .storage.retention import AssetUsage, usage_by_asset
 from .storage.store import ArtifactStore
 from .storage.uploads import Upload
 
 _ROWS_SHOWN = 200
+_NO_COLUMNS = dg.TableSchema([])
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,18 @@ def totals(rows: Iterable[SetUsage]) -> dict[str, int]:
     }
 
 
-def markdown(rows: Sequence[SetUsage]) -> str:
-    """A table of the largest image sets, in MB."""
-    lines = ["| image set | upload | products | older revisions | most in |", "|---|--:|--:|--:|---|"]
-    lines += [
-        f"| {row.image_set} | {row.upload_bytes / 1e6:,.1f} | {row.latest_bytes / 1e6:,.1f} "
-        f"| {row.old_bytes / 1e6:,.1f} | {row.largest} |"
+def table(rows: Sequence[SetUsage]) -> dg.TableMetadataValue:
+    """The largest image sets, in MB."""
+    shown = [
+        dg.TableRecord(
+            {
+                "image set": row.image_set,
+                "upload MB": round(row.upload_bytes / 1e6, 1),
+                "products MB": round(row.latest_bytes / 1e6, 1),
+                "older revisions MB": round(row.old_bytes / 1e6, 1),
+                "most in": row.largest,
+            }
+        )
         for row in rows[:_ROWS_SHOWN]
     ]
-    if len(rows) > _ROWS_SHOWN:
-        lines.append(f"| … {len(rows) - _ROWS_SHOWN} smaller ones | | | | |")
-    return "\n".join(lines)
+    return dg.MetadataValue.table(shown, None if shown else _NO_COLUMNS)

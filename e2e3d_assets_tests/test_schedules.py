@@ -47,7 +47,7 @@ def test_old_revisions_go_and_the_rest_is_counted(store, instance):
     assert told["image_sets"] == 2
     assert told["upload_bytes"] == 5
     assert told["old_bytes"] == 0
-    assert "| banana |" in told["table"]
+    assert {row.data["image set"] for row in told["table"].records} == {"banana", "pear"}
 
 
 def test_unused_local_copies_go(store, instance, settings, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from ..stages import Stages, stage_asset
 from ..storage.artifacts import Artifact
 
 
-@stage_asset(group_name="delivery", kinds={"gltf"}, code_version="2", tags={"cost": "low"})
+@stage_asset(group_name="delivery", kinds={"gltf", "file"}, code_version="2", tags={"cost": "low"})
 def model_files(
     context: dg.AssetExecutionContext,
     stages: Stages,
@@ -20,7 +20,7 @@ def model_files(
     yield from stages.run(context, export_model_files, textured_mesh, dense_cloud, sparse_model)
 
 
-@stage_asset(group_name="delivery", kinds={"html"}, code_version="1", tags={"cost": "low"})
+@stage_asset(group_name="delivery", kinds={"html", "dashboard"}, code_version="1", tags={"cost": "low"})
 def viewer(
     context: dg.AssetExecutionContext,
     stages: Stages,
@@ -35,7 +35,7 @@ def viewer(
     yield from stages.run(context, build_viewer, textured_mesh, dense_cloud, sparse_model, photos)
 
 
-@stage_asset(group_name="delivery", kinds={"html"}, code_version="1", tags={"cost": "low"})
+@stage_asset(group_name="delivery", kinds={"html", "report"}, code_version="1", tags={"cost": "low"})
 def report(
     context: dg.AssetExecutionContext,
     stages: Stages,

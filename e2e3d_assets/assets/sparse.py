@@ -6,7 +6,9 @@ from ..stages import Stages, stage_asset
 from ..storage.artifacts import Artifact
 
 
-@stage_asset(group_name="sparse", kinds={"colmap"}, code_version="1", pool="cpu_heavy", tags={"cost": "medium"})
+@stage_asset(
+    group_name="sparse", kinds={"colmap", "sqlite"}, code_version="1", pool="cpu_heavy", tags={"cost": "medium"}
+)
 def features(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact):
     """SIFT key points and descriptors of every photo, in a COLMAP database; photos of one camera share intrinsics."""
     from ..reconstruction.features import extract_features
@@ -14,7 +16,9 @@ def features(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact
     yield from stages.run(context, extract_features, photos)
 
 
-@stage_asset(group_name="sparse", kinds={"colmap"}, code_version="1", pool="cpu_heavy", tags={"cost": "medium"})
+@stage_asset(
+    group_name="sparse", kinds={"colmap", "sqlite"}, code_version="1", pool="cpu_heavy", tags={"cost": "medium"}
+)
 def matches(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact, features: Artifact):
     """Pairs of photos that see the same place, geometrically verified; `matches.json` says which and why."""
     from ..reconstruction.matching import match_features

@@ -19,6 +19,9 @@ from .manifest import FileEntry
 from .parallel import ByteListener
 from .store import ArtifactStore
 
+FILES_PATH = "/files"
+"""Where ``e2e3d webserver`` serves products: below it ``<image_set>/<asset>/<revision>/<file>``."""
+
 _SECONDS_BETWEEN_MESSAGES = 10
 
 
@@ -46,8 +49,6 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
     """Of the store; none: what the settings say."""
     scratch: str | None = None
     """Folder for copies; none: what the settings say."""
-    link_base: str | None = None
-    """Address below which products are served as ``<image_set>/<asset>/<revision>/<file>``; none: nowhere."""
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Commit the product, unless it is committed already."""
@@ -59,7 +60,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             )
         except StoreError as error:
             raise _failure(error) from error
-        context.add_output_metadata({**self._link(committed), **_metadata(committed)})
+        context.add_output_metadata(_metadata(committed))
 
     def load_input(self, context: dg.InputContext) -> Artifact:
         """The latest product of the input's asset and partition."""
@@ -74,16 +75,6 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
                 allow_retries=False,
             )
         return artifact.read_through(_Failing)
-
-    def _link(self, artifact: Artifact) -> dict[str, Any]:
-        """To the product's page if it is one, else to the list of its files."""
-        if self.link_base is None or artifact.manifest is None:
-            return {}
-        pages = [file.path for file in artifact.files if file.path.endswith(".html") and "/" not in file.path]
-        page = pages[0] if len(pages) == 1 else ""
-        manifest = artifact.manifest
-        address = f"{self.link_base}/{manifest.image_set}/{manifest.asset}/{manifest.revision}/{page}"
-        return {"open": dg.MetadataValue.url(address)}
 
     @cached_property
     def _store(self) -> ArtifactStore:
@@ -121,9 +112,20 @@ def _failure(error: StoreError) -> Exception:
 
 def _metadata(artifact: Artifact) -> dict[str, Any]:
     return {
+        "open": dg.MetadataValue.url(_address(artifact)),
         "uri": dg.MetadataValue.path(artifact.uri or ""),
         "revision": artifact.revision or "",
         "digest": artifact.digest,
         "files": len(artifact.files),
         "bytes": artifact.size,
     }
+
+
+def _address(artifact: Artifact) -> str:
+    """Of the product's page if it is one, else of the list of its files."""
+    manifest = artifact.manifest
+    if manifest is None:
+        return f"{FILES_PATH}/"
+    pages = [file.path for file in artifact.files if file.path.endswith(".html") and "/" not in file.path]
+    page = pages[0] if len(pages) == 1 else ""
+    return f"{FILES_PATH}/{manifest.image_set}/{manifest.asset}/{manifest.revision}/{page}"

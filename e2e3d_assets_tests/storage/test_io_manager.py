@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from e2e3d_assets.storage.artifacts import Artifact
-from e2e3d_assets.storage.io_manager import ArtifactIOManager
+from e2e3d_assets.storage.io_manager import FILES_PATH, ArtifactIOManager
 from e2e3d_assets.storage.store import ArtifactStore
 
 from .store_contract import make
@@ -88,10 +88,9 @@ def test_a_later_run_reads_what_an_earlier_one_made(pipeline, instance):
 def test_materializations_lead_to_their_files(pipeline, instance, tmp_path, files, page):
     """Prevents a product that can be seen only by who finds its folder or bucket."""
     pipeline.product = make(tmp_path / "product", files)
-    pipeline.manager = ArtifactIOManager(url=pipeline.manager.url, scratch=pipeline.manager.scratch, link_base="/files")
     (event,) = pipeline.run(instance, "photos").asset_materializations_for_node("photos")
     revision = pipeline.store.latest("banana", "photos").revision
-    assert event.metadata["open"].value == f"/files/banana/photos/{revision}/{page}"
+    assert event.metadata["open"].value == f"{FILES_PATH}/banana/photos/{revision}/{page}"
 
 
 def test_materializations_carry_numbers(pipeline, instance):
@@ -100,7 +99,6 @@ def test_materializations_carry_numbers(pipeline, instance):
     metadata = {name: entry.value for name, entry in event.metadata.items()}
     latest = pipeline.store.latest("banana", "photos")
     assert (metadata["files"], metadata["bytes"]) == (2, 6)
-    assert "open" not in metadata
     assert (metadata["revision"], metadata["digest"], metadata["uri"]) == (latest.revision, latest.digest, latest.uri)
 
 
