@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .errors import BadInput
 from .intake import archives, calibrations, decoding, duplicates, video
-from .intake.masks import is_mask, keep_masks
+from .intake.masks import is_mask, keep_masks, mask_path
 from .intake.sandbox import DecoderDied, Sandbox
 from .intake.storing import StoredPhoto, measure_photo, store_photo
 from .monitor import Figures, Monitor
@@ -37,7 +37,7 @@ _IGNORED_FOLDERS = frozenset(("__MACOSX",))
 _PIXELS_IN_FLIGHT = 120_000_000
 _PHOTOS_PER_SANDBOX = 8
 _PREVIEW_PHOTOS = 24
-_REMEDY = "Give at least {} sharp, overlapping photos (JPEG, PNG, WebP, TIFF, HEIC) of one place or thing"
+_REMEDY = "Give at least {} sharp, overlapping photos (JPEG, PNG, WebP, TIFF, HEIC, raw) of one place or thing"
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,16 @@ def prepare_photos(upload: Path, out: Path, options: PhotosOptions, monitor: Mon
         source, files, masks = _find_photos(upload, Path(unpacked), out, options, monitor)
         candidates = _name_candidates(files)
         records = _settle_duplicates(_judge_all(candidates, out / IMAGES, options, monitor))
-        masked = keep_masks(masks, records, out)
+        keep_masks(masks, records, out)
     for record, candidate in zip(records, candidates, strict=True):
         if record.name is None:
             (out / IMAGES / candidate.name).unlink(missing_ok=True)
+            mask_path(out, candidate.name).unlink(missing_ok=True)
     photo_set = PhotoSet(source=source, photos=records)
     _require_enough(photo_set, options)
     photo_set.save(out)
     _draw_preview(photo_set, out)
-    return _figures(photo_set, masked)
+    return _figures(photo_set, sum(mask_path(out, str(r.name)).is_file() for r in photo_set.accepted))
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

@@ -11,10 +11,12 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms
 
+from . import raw
+
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF")
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".hif", ".avif")
-)
+SUFFIXES = raw.SUFFIXES | {
+    ".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".hif", ".avif",
+}  # fmt: skip
 JPEG_QUALITY = 95
 _MAX_SIDE = 65_500  # of a JPEG
 _PIXELS_BEYOND_DOUBT = 20_000_000
@@ -62,7 +64,7 @@ def open_photo(path: Path, min_size: int, max_pixels: int) -> Image.Image:
     if path.stat().st_size == 0:
         raise UnusablePhoto("the file is empty")
     try:
-        photo = Image.open(path, formats=FORMATS)
+        photo = _open(path)
     except Exception as error:  # Pillow's readers raise many types on broken headers
         raise UnusablePhoto("it is not a photo, or its header is broken") from error
     width, height = photo.size
@@ -81,6 +83,14 @@ def open_photo(path: Path, min_size: int, max_pixels: int) -> Image.Image:
     if b"equirectangular" in _xmp(photo):
         photo.close()
         raise UnusablePhoto("it is a 360° panorama: give ordinary photos, or views cut out of it")
+    return photo
+
+
+def _open(path: Path) -> Image.Image:
+    if path.suffix.lower() in raw.SUFFIXES and not is_jpeg(path):
+        return raw.RawPhoto(path)
+    photo = Image.open(path, formats=FORMATS)
+    photo.filename = ""  # else Pillow maps the file into memory, and garbles TIFFs that lie on their side
     return photo
 
 
@@ -109,8 +119,8 @@ def is_plain_jpeg(photo: Image.Image) -> bool:
     return photo.format in ("JPEG", "MPO") and photo.mode == "RGB" and upright and _profile_is_srgb(photo)
 
 
-def to_upright_srgb(photo: Image.Image) -> Image.Image:
-    """Decode to upright 8-bit sRGB; transparent pixels become black.
+def to_upright_srgb(photo: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Decode to upright 8-bit sRGB in which transparent pixels are black, and how opaque each is (None: all are).
 
     Raises:
         UnusablePhoto: the file is cut off or broken, or its colours cannot be understood.
@@ -118,10 +128,11 @@ def to_upright_srgb(photo: Image.Image) -> Image.Image:
     try:
         photo.load()
         turn = _TURNS.get(_orientation(photo))
-        pixels = _to_srgb(photo, photo.info.get("icc_profile"))
-        pixels = pixels.transpose(turn) if turn is not None else pixels
+        pixels, opaque = _to_srgb(photo, photo.info.get("icc_profile"))
+        if turn is not None:
+            pixels, opaque = pixels.transpose(turn), opaque and opaque.transpose(turn)
         pixels.info.clear()  # saving would carry over comments and XMP, which may be broken or contradict the pixels
-        return pixels
+        return pixels, opaque
     except UnusablePhoto:
         raise
     except MemoryError as error:
@@ -163,13 +174,13 @@ def _orientation(photo: Image.Image) -> int:
     return tags_of(photo).get(ExifTags.Base.Orientation, 1)
 
 
-def _to_srgb(photo: Image.Image, profile: bytes | None) -> Image.Image:
+def _to_srgb(photo: Image.Image, profile: bytes | None) -> tuple[Image.Image, Image.Image | None]:
     if photo.mode.startswith("I;16") or photo.mode == "I":
         values = np.asarray(photo).astype(np.float32)
-        return Image.fromarray(np.clip(values / 257.0, 0, 255).round().astype(np.uint8)).convert("RGB")
+        return Image.fromarray(np.clip(values / 257.0, 0, 255).round().astype(np.uint8)).convert("RGB"), None
     if photo.mode == "F":
         raise UnusablePhoto("floating-point pixels have no defined colour: export it as 8 or 16 bit")
-    if photo.mode in ("PA", "LA") or (photo.mode == "P" and "transparency" in photo.info):
+    if photo.mode in ("PA", "LA", "RGBa") or (photo.mode == "P" and "transparency" in photo.info):
         photo = photo.convert("RGBA")
     elif photo.mode in ("P", "1"):
         photo = photo.convert("RGB")
@@ -177,7 +188,7 @@ def _to_srgb(photo: Image.Image, profile: bytes | None) -> Image.Image:
     if profile and not _is_srgb(profile):
         photo = _apply_profile(photo.convert("RGB") if alpha is not None else photo, profile)
     rgb = photo.convert("RGB")
-    return Image.composite(rgb, Image.new("RGB", rgb.size), alpha) if alpha is not None else rgb
+    return (Image.composite(rgb, Image.new("RGB", rgb.size), alpha) if alpha is not None else rgb), alpha
 
 
 def _apply_profile(photo: Image.Image, profile: bytes) -> Image.Image:

@@ -28,7 +28,7 @@ def mask_path(root: Path, photo: str) -> Path:
     return root / FOLDER / f"{photo}.png"
 
 
-def keep_masks(given: Iterable[tuple[Path, str]], records: Sequence[PhotoRecord], out: Path) -> int:
+def keep_masks(given: Iterable[tuple[Path, str]], records: Sequence[PhotoRecord], out: Path) -> None:
     """Write accepted photos' masks to ``out``, each at its photo's size: 255 to use, 0 to ignore.
 
     Args:
@@ -36,13 +36,9 @@ def keep_masks(given: Iterable[tuple[Path, str]], records: Sequence[PhotoRecord]
         records: all photos of the upload.
         out: the stage's output.
 
-    Returns:
-        How many masks were written.
-
     Raises:
         BadInput: a mask belongs to no photo, cannot be read, or has another shape than its photo.
     """
-    written = 0
     for path, name in given:
         record = _owner(name, records)
         if record is None:
@@ -52,8 +48,6 @@ def keep_masks(given: Iterable[tuple[Path, str]], records: Sequence[PhotoRecord]
         target = mask_path(out, record.name)
         target.parent.mkdir(exist_ok=True)
         _normalised(path, name, record).save(target)
-        written += 1
-    return written
 
 
 def _owner(mask: str, records: Sequence[PhotoRecord]) -> PhotoRecord | None:

@@ -15,9 +15,11 @@ from PIL import Image
 from ..monitor import Monitor
 from ..photo_set import PhotoRecord
 from . import decoding, duplicates, exif
+from .masks import mask_path
 from .sharpness import LONG_SIDE, sharpness_of
 
 _BURNT_OUT = 250
+_OPAQUE = 128
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def measure_photo(path: Path, min_size: int, max_pixels: int, monitor: Monitor) 
 def store_photo(
     path: Path, given_name: str, target: Path, min_size: int, max_pixels: int, monitor: Monitor
 ) -> StoredPhoto:
-    """Write a photo to ``target``: a plain JPEG byte by byte, anything else as a new JPEG.
+    """Write a photo to ``target``: a plain JPEG byte by byte, anything else as a new JPEG, with a mask if transparent.
 
     Raises:
         UnusablePhoto: with the reason; ``target`` may be left half written.
@@ -51,32 +53,40 @@ def store_photo(
     with decoding.open_photo(path, min_size, max_pixels) as photo:
         if decoding.is_plain_jpeg(photo):
             width, height = photo.size
-            tags = decoding.tags_of(photo)
             pixels = decoding.decode_reduced(photo, LONG_SIDE)
             shutil.copyfile(path, target)
         else:
-            pixels = decoding.to_upright_srgb(photo)
+            pixels, opaque = decoding.to_upright_srgb(photo)
             width, height = pixels.size
-            tags = decoding.tags_of(photo)
-            pixels.save(target, "JPEG", quality=decoding.JPEG_QUALITY, subsampling=0, exif=decoding.kept_exif(tags))
+            kept = decoding.kept_exif(decoding.tags_of(photo))
+            pixels.save(target, "JPEG", quality=decoding.JPEG_QUALITY, subsampling=0, exif=kept)
+            _keep_transparency(opaque, mask_path(target.parent.parent, target.name))
+        tags = decoding.tags_of(photo)
         pixels.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BOX)
-    grey = np.asarray(pixels.convert("L"))
+        grey = np.asarray(pixels.convert("L"))
+        record = PhotoRecord(
+            given_name=given_name,
+            name=target.name,
+            status="accepted",
+            width=width,
+            height=height,
+            camera=exif.read_camera(tags, width, height),
+            gps=exif.read_gps(tags),
+            taken=exif.read_time(tags),
+            sharpness=round(sharpness_of(grey), 4),
+            brightness=round(float(grey.mean()) / 255.0, 4),
+            overexposed=round(float((grey >= _BURNT_OUT).mean()), 4),
+        )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    record = PhotoRecord(
-        given_name=given_name,
-        name=target.name,
-        status="accepted",
-        width=width,
-        height=height,
-        camera=exif.read_camera(tags, width, height),
-        gps=exif.read_gps(tags),
-        taken=exif.read_time(tags),
-        sharpness=round(sharpness_of(grey), 4),
-        brightness=round(float(grey.mean()) / 255.0, 4),
-        overexposed=round(float((grey >= _BURNT_OUT).mean()), 4),
-    )
     return StoredPhoto(record, digest, _digest_of_pixels(pixels), duplicates.perceptual_hash(grey))
+
+
+def _keep_transparency(opaque: Image.Image | None, target: Path) -> None:
+    """What is transparent in a photo is masked: somebody has cut it out."""
+    if opaque is not None and np.asarray(opaque).min() < _OPAQUE:
+        target.parent.mkdir(exist_ok=True)
+        opaque.point([0] * _OPAQUE + [255] * (256 - _OPAQUE)).save(target)
 
 
 def _digest_of_pixels(pixels: Image.Image) -> str:
