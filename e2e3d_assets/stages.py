@@ -4,6 +4,7 @@ What belongs here: all that the twelve assets have in common. What a single stag
 """
 
 import hashlib
+import inspect
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -74,7 +75,9 @@ class StageMeta(BaseModel):
     """What an artifact's meta data says of the stage that made it."""
 
     recipe: str
-    """Names what the product is made of: equal recipes give equal products."""
+    """Names what the product is made of, and by which method: equal recipes give equal products."""
+    method: str = ""
+    """Names the stage's code version and options."""
     quality: Quality
     options: dict[str, Any]
     figures: Figures
@@ -112,7 +115,8 @@ class Stages(dg.ConfigurableResource):
 
         Args:
             context: of the asset; its name chooses the options.
-            stage: called as ``stage(*input directories, out=…, options=…, monitor=…)``.
+            stage: called as ``stage(*input directories, out=…, options=…, monitor=…)``, and with ``previous=…`` if it
+                takes that: the directory of the latest product by the same method, to go on from, or None.
             inputs: fetched only if the stage has to work.
             parts: what was made of the inputs by :meth:`make_part`, if the stage puts that together; their cost is
                 the product's too.
@@ -165,7 +169,7 @@ class Stages(dg.ConfigurableResource):
     def is_made(self, context: dg.OpExecutionContext, *inputs: StageInput) -> bool:
         """Whether :meth:`run` would find the asset's product in the store."""
         asset = context.asset_key.path[-1]
-        return self._earlier(context, asset, self._recipe(context, asset, inputs).digest) is not None
+        return self._latest(context, asset, "recipe", self._recipe(context, asset, inputs).digest) is not None
 
     def ask(self, context: dg.OpExecutionContext, question: Callable[..., Result], *inputs: StageInput) -> Result:
         """What ``question(*input directories, options)`` answers; it leaves nothing on disk."""
@@ -185,10 +189,14 @@ class Stages(dg.ConfigurableResource):
         """What is in the store under the name, by the same recipe, or else is made now; and whether it was there."""
         _require_not_cancelled(context)
         recipe = self._recipe(context, name, inputs)
-        earlier = self._earlier(context, name, recipe.digest)
-        if earlier is not None:
-            yield earlier, True
+        made_before = self._latest(context, name, "recipe", recipe.digest)
+        if made_before is not None:
+            yield made_before, True
             return
+        more: dict[str, Path | None] = {}
+        if "previous" in inspect.signature(stage).parameters:
+            previous = self._latest(context, name, "method", recipe.method)
+            more["previous"] = previous.path() if previous else None
         self.progress.started(name, context.log)
         with Scratch(Settings().scratch).directory(f"{context.partition_key}-{name}") as out:
             monitor = Monitor(self.progress.progress)
@@ -196,12 +204,17 @@ class Stages(dg.ConfigurableResource):
             with _plain_failures(), _final_interruption(context):
                 figures = _off_main_thread(
                     lambda: stage(
-                        *(each.path() for each in (*inputs, *parts)), out=out, options=recipe.options, monitor=monitor
+                        *(each.path() for each in (*inputs, *parts)),
+                        out=out,
+                        options=recipe.options,
+                        monitor=monitor,
+                        **more,
                     ),
                     monitor.cancelled,
                 )
             made = StageMeta(
                 recipe=recipe.digest,
+                method=recipe.method,
                 quality=recipe.quality,
                 options=recipe.options.model_dump(mode="json"),
                 figures=figures,
@@ -236,17 +249,16 @@ class Stages(dg.ConfigurableResource):
         choice = self._choice(context)
         options = _options(context, choice)
         version = context.assets_def.code_versions_by_key[context.asset_key]
-        ingredients = [name, version, options.model_dump(mode="json"), [each.digest for each in inputs]]
-        digest = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
-        return _Recipe(digest, choice.quality, options)
+        method = _digest([name, version, options.model_dump(mode="json")])
+        return _Recipe(_digest([method, *(each.digest for each in inputs)]), method, choice.quality, options)
 
-    def _earlier(self, context: Context, name: str, recipe: str) -> Artifact | None:
-        """The latest product of that name, if it was made by this recipe and all its files are as they were written."""
+    def _latest(self, context: Context, name: str, what: str, digest: str) -> Artifact | None:
+        """The latest product of that name, if it was made by this recipe or method and its files are as written."""
         if self.fresh:
             return None
         with suppress(CorruptArtifact):
             artifact = open_artifacts(Settings()).latest(context.partition_key, name)
-            if artifact is not None and artifact.meta.get("recipe") == recipe:
+            if artifact is not None and artifact.meta.get(what) == digest:
                 artifact.path()
                 return artifact
         return None
@@ -260,11 +272,16 @@ class Stages(dg.ConfigurableResource):
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What a product is made with; the digest names what it is made of too."""
+    """See :class:`StageMeta`."""
 
     digest: str
+    method: str
     quality: Quality
     options: StageOptions
+
+
+def _digest(ingredients: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 
 
 def _options(context: Context, choice: Choice) -> StageOptions:

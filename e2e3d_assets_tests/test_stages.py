@@ -9,7 +9,7 @@ import pytest
 
 from e2e3d_assets.progress import LogProgress
 from e2e3d_assets.reconstruction.errors import BadInput
-from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.monitor import Figures, Monitor
 from e2e3d_assets.stages import Stages, _off_main_thread, stage_asset
 from e2e3d_assets.storage.artifacts import Artifact
 from e2e3d_assets.storage.io_manager import ArtifactIOManager
@@ -105,6 +105,29 @@ def test_equal_work_is_not_done_twice(pipeline, instance):
     result = pipeline.run(instance)
     assert pipeline.calls == ["photos", "features"]
     assert _materialization(result, "features").metadata["reused"].value is True
+
+
+def test_a_stage_may_go_on_from_its_last_product(pipeline, instance):
+    """Prevents a set that grew by one photo from being matched all over, and old code or options from living on."""
+    given: list[str | None] = []
+
+    @stage_asset(code_version="1")
+    def features(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact):
+        yield from stages.run(context, extract, photos)
+
+    def extract(photos: Path, out: Path, options, monitor: Monitor, previous: Path | None) -> Figures:
+        given.append((previous / "text").read_text() if previous else None)
+        (out / "text").write_text((photos / "text").read_text())
+        return {"photos": 1}
+
+    pipeline.assets[1] = features
+    for pipeline.text in ("one", "two"):
+        pipeline.run(instance)
+    pipeline.text = "three"
+    pipeline.run(instance, overrides={"features": {"max_features": 300}})
+    pipeline.text = "four"
+    pipeline.run(instance, fresh=True)
+    assert given == [None, "ONE", None, None]
 
 
 @pytest.mark.parametrize("damaged", ["text", "manifest.json", "latest.json"])
