@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
+
 from .settings import Settings, WrongSettings, unknown_names
 from .storage.io_manager import FILES_PATH
 from .storage.objects import BucketOptions
@@ -87,8 +89,7 @@ def serve_everything(host: str, port: int) -> int:
         module = ["-m", "e2e3d_assets.definitions", "--location-name", LOCATION]
         shown = ["-h", host, "-p", str(port), "-w", str(workspace)]
         commands = [
-            # Unlike `dagster api grpc` it loads the code again when the UI's Reload is pressed.
-            [_program("dagster"), "code-server", "start", *module, "--socket", socket],
+            [_program("dagster"), "api", "grpc", *module, "--socket", socket],
             [_program("e2e3d"), "webserver", *shown],
             [_program("dagster-daemon"), "run", "-w", str(workspace)],
         ]
@@ -101,19 +102,19 @@ def serve_everything(host: str, port: int) -> int:
 
 @contextlib.contextmanager
 def _running(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start the commands; at the end stop them, the last one first."""
+    """Start the commands; at the end stop them and the runs that they have started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     processes = [subprocess.Popen(command) for command in commands]
     try:
         yield processes
     finally:
-        for process in reversed(processes):
-            process.terminate()
-        for process in reversed(processes):
-            try:
-                process.wait(_SECONDS_TO_STOP)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        family = psutil.Process().children(recursive=True)
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.terminate()
+        for survivor in psutil.wait_procs(family, _SECONDS_TO_STOP)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                survivor.kill()
 
 
 def _program(name: str) -> str:
