@@ -5,14 +5,14 @@ What belongs here: camera groups and their focal priors, and the extraction. Com
 """
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 from PIL import Image, ImageDraw
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .intake.calibrations import COLMAP_MODELS, Calibration, find_calibration, load_calibrations
 from .intake.calibrations import FILE_NAME as CALIBRATIONS_FILE
@@ -25,6 +25,7 @@ from .photo_set import PhotoRecord, PhotoSet
 from .photos import IMAGES
 from .preview import contact_sheet, save_preview
 from .sparse.colmap_database import DATABASE, close_journal, polled_progress
+from .sparse.reuse import file_digest, take_features
 
 FEATURES_FILE = "features.json"
 _BYTES_PER_PIXEL = 300.0
@@ -56,6 +57,7 @@ class FeaturesDocument(BaseModel):
     cameras: list[CameraGroup]
     key_points: dict[str, int]
     poor_photos: list[str]
+    digests: dict[str, str] = Field(default={}, description="Of each photo's file and its mask's.")
 
     @classmethod
     def load(cls, directory: Path) -> "FeaturesDocument":
@@ -63,7 +65,9 @@ class FeaturesDocument(BaseModel):
         return cls.model_validate(json.loads((directory / FEATURES_FILE).read_text(encoding="utf-8")))
 
 
-def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor: Monitor) -> Figures:
+def extract_features(
+    photos: Path, out: Path, options: FeaturesOptions, monitor: Monitor, previous: Path | None = None
+) -> Figures:
     """Find key points (Lowe, "Distinctive image features from scale-invariant keypoints", 2004).
 
     Args:
@@ -72,6 +76,7 @@ def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor:
             and ``preview.jpg``.
         options: how many key points, at which photo size.
         monitor: progress per photo.
+        previous: an earlier product of this stage with equal options, whose key points of equal photos are taken over.
     """
     records = PhotoSet.load(photos).accepted
     database = out / DATABASE
@@ -81,17 +86,22 @@ def extract_features(photos: Path, out: Path, options: FeaturesOptions, monitor:
     for group in groups:
         monitor.check()
         _import_group(photos / IMAGES, database, group, find_calibration(given, group[0]))
-    with pycolmap.Database.open(database) as opened:
-        rows = [partial(_has_features, image_id=image.image_id) for image in opened.read_all_images()]
-    with polled_progress(database, rows, "photos", monitor):
-        _extract(photos, database, records, options, monitor)
+    digests = {str(record.name): _digest(photos, str(record.name)) for record in records}
+    known = _take_over(database, digests, previous, monitor)
+    missing = [record for record in records if record.name not in known]
+    if missing:
+        with pycolmap.Database.open(database) as opened:
+            ids = [opened.read_image_with_name(str(record.name)).image_id for record in missing]
+        with polled_progress(database, [partial(_has_features, image_id=i) for i in ids], "photos", monitor):
+            _extract(photos, database, missing, options, monitor)
     close_journal(database)
-    document = _document(database, groups, options)
+    document = _document(database, groups, options, digests)
     (out / FEATURES_FILE).write_text(document.model_dump_json(indent=1) + "\n", encoding="utf-8")
     _draw_preview(photos / IMAGES, database, records, out)
     counts = list(document.key_points.values())
     return {
         "photos": len(records),
+        "photos_known_from_before": len(known),
         "camera_groups": len(groups),
         "camera_groups_with_focal_prior": sum(group.focal_prior_px is not None for group in document.cameras),
         "cameras_given": sum(group.calibrated for group in document.cameras),
@@ -124,6 +134,20 @@ def _import_group(images: Path, database: Path, group: Sequence[PhotoRecord], ca
         reader.camera_params = f"{focal},{width / 2},{height / 2},0"
     names = [str(record.name) for record in group]
     pycolmap.import_images(database, images, pycolmap.CameraMode.SINGLE, names, reader)
+
+
+def _digest(photos: Path, name: str) -> str:
+    return file_digest([photos / IMAGES / name, mask_path(photos, name)])
+
+
+def _take_over(database: Path, digests: Mapping[str, str], previous: Path | None, monitor: Monitor) -> set[str]:
+    """Copy the key points of equal photos of an earlier product; their names here."""
+    if previous is None:
+        return set()
+    known = {digest: name for name, digest in FeaturesDocument.load(previous).digests.items()}
+    same = {name: known[digest] for name, digest in digests.items() if digest in known}
+    take_features(database, previous / DATABASE, same, monitor)
+    return set(same)
 
 
 def _has_features(database: pycolmap.Database, image_id: int) -> bool:
@@ -165,7 +189,9 @@ def _focal_prior(group: Sequence[PhotoRecord]) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def _document(database: Path, groups: Sequence[Sequence[PhotoRecord]], options: FeaturesOptions) -> FeaturesDocument:
+def _document(
+    database: Path, groups: Sequence[Sequence[PhotoRecord]], options: FeaturesOptions, digests: dict[str, str]
+) -> FeaturesDocument:
     with pycolmap.Database.open(database) as opened:
         images = {image.name: image for image in opened.read_all_images()}
         counts = {name: int(opened.num_keypoints_for_image(image.image_id)) for name, image in images.items()}
@@ -186,7 +212,7 @@ def _document(database: Path, groups: Sequence[Sequence[PhotoRecord]], options: 
                 )
             )
     poor = [name for name, count in counts.items() if count < options.poor_below]
-    return FeaturesDocument(cameras=cameras, key_points=counts, poor_photos=sorted(poor))
+    return FeaturesDocument(cameras=cameras, key_points=counts, poor_photos=sorted(poor), digests=digests)
 
 
 def _camera_label(record: PhotoRecord) -> str:

@@ -5,7 +5,7 @@ fits. The comparing itself is in :mod:`~e2e3d_assets.reconstruction.sparse.compa
 """
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from .sparse.pairing import (
     pauses,
     sequence_pairs,
 )
+from .sparse.reuse import EarlierComparisons, comparison_digests
 
 _FIRM_INLIERS = 50
 """A photo hangs firmly on the others if two partners share this many points with it: a pose needs two views' points."""
@@ -40,7 +41,14 @@ _LINKS_A_NEIGHBOUR = 3
 _BLURRED = 0.35
 
 
-def match_features(photos: Path, features: Path, out: Path, options: MatchesOptions, monitor: Monitor) -> Figures:
+def match_features(
+    photos: Path,
+    features: Path,
+    out: Path,
+    options: MatchesOptions,
+    monitor: Monitor,
+    previous: Path | None = None,
+) -> Figures:
     """Compare pairs of photos and verify what they have in common.
 
     Args:
@@ -50,6 +58,7 @@ def match_features(photos: Path, features: Path, out: Path, options: MatchesOpti
             ``matches.json`` (:class:`MatchesDocument`) and ``preview.jpg``.
         options: which pairs.
         monitor: progress per pair.
+        previous: an earlier product of this stage with equal options, whose pairs of equal photos are taken over.
 
     Raises:
         BadInput: no three photos hang together.
@@ -58,7 +67,8 @@ def match_features(photos: Path, features: Path, out: Path, options: MatchesOpti
     database = out / DATABASE
     shutil.copyfile(features / DATABASE, database)
     names = [str(record.name) for record in photo_set.accepted]
-    comparison = Comparison(database, names, options.seed, monitor)
+    digests = comparison_digests(database, monitor)
+    comparison = Comparison(database, names, options.seed, monitor, _earlier(previous, digests))
     alike = _Appearance(database, comparison.image_ids, options.seed, monitor)
     chosen = _choose_pairs(photo_set, alike, options)
     reasons = merge_reasons(chosen)
@@ -74,12 +84,24 @@ def match_features(photos: Path, features: Path, out: Path, options: MatchesOpti
     comparison.compare(again, SECOND_LOOK)
     reasons = merge_reasons({**chosen, "second look": again})
     pairs = comparison.results(reasons)
-    document = MatchesDocument(pairing=options.pairing, pairs=pairs, groups=connected_groups(names, pairs))
+    groups = connected_groups(names, pairs)
+    document = MatchesDocument(pairing=options.pairing, pairs=pairs, groups=groups, digests=digests)
     drop_descriptors(database)
     _require_overlap(document, photo_set.accepted)
     document.save(out)
     _draw_preview(document, names, out)
-    return _figures(document, loose)
+    return {**_figures(document, loose), "pairs_known_from_before": comparison.taken_over}
+
+
+def _earlier(previous: Path | None, digests: Mapping[str, str]) -> EarlierComparisons | None:
+    """What an earlier product compared at first look, between photos that are in this set too."""
+    if previous is None:
+        return None
+    document = MatchesDocument.load(previous)
+    there = {digest: name for name, digest in document.digests.items()}
+    same = {name: there[digest] for name, digest in digests.items() if digest in there}
+    pairs = {frozenset(pair.photos) for pair in document.pairs if "second look" not in pair.why}
+    return EarlierComparisons(previous / DATABASE, same, pairs)
 
 
 def weakly_linked(names: Sequence[str], pairs: Sequence[MatchedPair]) -> list[int]:

@@ -6,7 +6,7 @@ closing its file drops the POSIX locks of the whole process, which ends in "lock
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -19,6 +19,7 @@ from ..monitor import Monitor
 DATABASE = "database.db"
 IsWritten: TypeAlias = Callable[[pycolmap.Database], bool]
 _POLL_SECONDS = 0.5
+_OUT_OF_ORDER = 256
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def polled_progress(database: Path, rows: Iterable[IsWritten], what: str, monito
     def poll(reader: pycolmap.Database) -> None:
         nonlocal pending
         while not finished.wait(_POLL_SECONDS):
-            pending = [is_written for is_written in pending if not is_written(reader)]
+            pending = _still_pending(pending, reader)
             try:
                 monitor.progress(total - len(pending), total, what)
             except Cancelled:
@@ -53,6 +54,17 @@ def polled_progress(database: Path, rows: Iterable[IsWritten], what: str, monito
             finished.set()
             thread.join()
     monitor.progress(total, total, what)
+
+
+def _still_pending(rows: Sequence[IsWritten], reader: pycolmap.Database) -> list[IsWritten]:
+    """Rows are written nearly in order: far behind the first that is missing, none needs to be asked for."""
+    pending: list[IsWritten] = []
+    for index, is_written in enumerate(rows):
+        if len(pending) == _OUT_OF_ORDER:
+            return [*pending, *rows[index:]]
+        if not is_written(reader):
+            pending.append(is_written)
+    return pending
 
 
 def drop_descriptors(database: Path) -> None:

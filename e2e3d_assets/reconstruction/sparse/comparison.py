@@ -17,6 +17,7 @@ from ..native import run_cancellable, thread_count
 from .colmap_database import polled_progress
 from .match_document import MIN_INLIERS, MatchedPair
 from .pairing import Pair, Why
+from .reuse import EarlierComparisons
 
 _BLOCK = 64
 
@@ -44,16 +45,31 @@ class Comparison:
         names: the photos.
         seed: of the robust estimations.
         monitor: progress per pair.
+        earlier: comparisons that need not be made again.
+
+    Attributes:
+        taken_over: how many pairs were not compared but known.
     """
 
-    def __init__(self, database: Path, names: Sequence[str], seed: int, monitor: Monitor) -> None:
+    def __init__(
+        self,
+        database: Path,
+        names: Sequence[str],
+        seed: int,
+        monitor: Monitor,
+        earlier: EarlierComparisons | None = None,
+    ) -> None:
         self._database, self._names, self._seed, self._monitor = database, names, seed, monitor
+        self._earlier = earlier
+        self.taken_over = 0
         with pycolmap.Database.open(database) as opened:
             ids = {image.name: image.image_id for image in opened.read_all_images()}
         self.image_ids = [ids[name] for name in names]
 
     def compare(self, pairs: Sequence[Pair], look: Look) -> None:
         """Compare pairs that were not compared yet; what is found goes into the database."""
+        if look is FIRST_LOOK and self._earlier is not None:
+            pairs = self._without_known(pairs, self._earlier)
         if not pairs:
             return
         matching = pycolmap.FeatureMatchingOptions()
@@ -77,6 +93,13 @@ class Comparison:
                     ),
                     self._monitor,
                 )
+
+    def _without_known(self, pairs: Sequence[Pair], earlier: EarlierComparisons) -> list[Pair]:
+        """Take over what is known already; the pairs that are left to compare."""
+        by_names = {(self._names[i], self._names[j]): (i, j) for i, j in pairs}
+        known = earlier.take_over(self._database, list(by_names), self._monitor)
+        self.taken_over += len(known)
+        return [pair for names, pair in by_names.items() if names not in known]
 
     def forget(self, pairs: Sequence[Pair]) -> None:
         """Make pairs uncompared again."""

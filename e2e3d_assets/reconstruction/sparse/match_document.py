@@ -7,7 +7,7 @@ is in :mod:`~e2e3d_assets.reconstruction.matching`.
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .pairing import Why
 
@@ -40,6 +40,7 @@ class MatchesDocument(BaseModel):
     pairing: str
     pairs: list[MatchedPair]
     groups: list[list[str]]
+    digests: dict[str, str] = Field(default={}, description="Of all that comparing a photo depends on.")
 
     def save(self, directory: Path) -> None:
         """Write ``matches.json`` into a directory."""

@@ -19,6 +19,7 @@ Why: TypeAlias = Literal["exhaustive", "sequence", "gps", "appearance", "link", 
 
 EARTH_RADIUS_M = 6_371_008.8
 _MAX_PAUSE = timedelta(minutes=10)
+_BLOCK = 256
 
 
 def every_pair(count: int) -> list[Pair]:
@@ -89,10 +90,12 @@ def alike_pairs(signatures: np.ndarray, neighbours: int) -> list[Pair]:
     if count < 1:
         return []
     pairs: list[Pair] = []
-    for i, signature in enumerate(signatures):
-        likeness = signatures @ signature
-        likeness[i] = -np.inf
-        pairs += [(i, int(j)) for j in np.argpartition(-likeness, count - 1)[:count]]
+    for start in range(0, len(signatures), _BLOCK):
+        likeness = signatures[start : start + _BLOCK] @ signatures.T
+        rows = np.arange(len(likeness))
+        likeness[rows, start + rows] = -np.inf
+        nearest = np.argpartition(-likeness, count - 1, axis=1)[:, :count]
+        pairs += [(start + int(i), int(j)) for i in rows for j in nearest[i]]
     return _unique(pairs)
 
 
@@ -110,11 +113,12 @@ def linking_pairs(
     chosen: list[Pair] = []
     for group in groups[1:]:
         members = np.asarray(group)
-        outside = np.setdiff1d(np.arange(len(signatures)), members)
-        likeness = signatures[members] @ signatures[outside].T
-        order = np.argsort(-likeness, axis=None, kind="stable")[: pairs_a_group + len(compared)]
+        likeness = signatures[members] @ signatures.T
+        likeness[:, members] = -np.inf
+        count = min(pairs_a_group + len(compared), len(members) * (len(signatures) - len(members)))
+        order = np.argsort(-likeness, axis=None, kind="stable")[:count]
         rows, columns = np.unravel_index(order, likeness.shape)
-        ranked = ((int(members[row]), int(outside[column])) for row, column in zip(rows, columns, strict=True))
+        ranked = ((int(members[row]), int(column)) for row, column in zip(rows, columns, strict=True))
         fresh = (pair for pair in ((min(p), max(p)) for p in ranked) if pair not in compared)
         chosen += islice(fresh, pairs_a_group)
     return _unique(chosen)
