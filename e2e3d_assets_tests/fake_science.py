@@ -76,7 +76,7 @@ def _module(name: str, **contents: Any) -> None:
 
 
 def _fake_stage(stage: str) -> Callable[..., Figures]:
-    def run(*inputs: Path, out: Path, options: Any, monitor: Monitor) -> Figures:
+    def run(*inputs: Path, out: Path, options: Any, monitor: Monitor, **_: str) -> Figures:
         return _behave(stage, inputs, out, monitor)
 
     return run

@@ -1,5 +1,7 @@
 """Delivery: files that open everywhere, a page to look at, a report to trust or reject the model by."""
 
+from functools import partial
+
 import dagster as dg
 
 from ..stages import Stages, stage_asset
@@ -32,7 +34,8 @@ def viewer(
     """One self-contained web page: model, cloud and cameras, to turn, switch and measure."""
     from ..reconstruction.viewer import build_viewer
 
-    yield from stages.run(context, build_viewer, textured_mesh, dense_cloud, sparse_model, photos)
+    stage = partial(build_viewer, title=context.partition_key)
+    yield from stages.run(context, stage, textured_mesh, dense_cloud, sparse_model, photos)
 
 
 @stage_asset(group_name="delivery", kinds={"html", "report"}, code_version="1", tags={"cost": "low"})

@@ -138,7 +138,7 @@ class ViewerOptions(StageOptions):
         default=32_000_000, ge=65_536, description="Pixels of all texture pages together; larger pages are shrunk."
     )
     thumbnail_size: int = Field(
-        default=256, ge=16, description="Longer side of the photos shown at the cameras, pixels."
+        default=400, ge=16, description="Longer side of the photos shown at the cameras, pixels."
     )
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial import cKDTree
 
 from .monitor import Figures, Monitor
 from .options import ViewerOptions
@@ -37,7 +38,8 @@ from .viewpoints import Focus, focus_of
 FILE_NAME = "viewer.html"
 _PICTURE_SIDE = 4096  # of the sheet of small photos: what every phone's graphics can hold
 _JPEG_QUALITY = 85
-_FRUSTUM_DEPTH = 0.12  # of a drawn camera, of the radius of what is photographed
+_FRUSTUM_DEPTH = 0.3  # of a drawn camera, of the distance to its neighbour
+_FRUSTUM_DEPTHS = (0.12, 0.5)  # between these, of the radius of what is photographed
 _POINT_SIZE = 1.3  # of a cloud's point, of the distance between points: neighbours touch
 _CANDIDATES = 6  # points looked at for each one shown
 _CELL_PRECISION = 1.03
@@ -68,6 +70,7 @@ def build_viewer(
     out: Path,
     options: ViewerOptions,
     monitor: Monitor,
+    title: str = "3D model",
 ) -> Figures:
     """Write ``viewer.html``: the textured model, the dense cloud, and every camera with its photo.
 
@@ -79,6 +82,7 @@ def build_viewer(
         out: empty directory to fill.
         options: bounds on what the page holds.
         monitor: progress and cancellation.
+        title: heads the page.
     """
     model = pycolmap.Reconstruction(sparse_model / "sparse" / "0")
     images = [model.images[i] for i in sorted(model.reg_image_ids(), key=lambda i: model.images[i].name)]
@@ -97,11 +101,12 @@ def build_viewer(
         lambda done, name: monitor.progress(2 + done, total, name),
     )
     monitor.progress(total - 1, total, "writing the page")
+    depth = _frustum_depth(np.array([image.projection_center() for image in images]), focus.radius)
     reach = float(np.linalg.norm(mesh.vertices - focus.center, axis=1).max())
     scene = {
         "arrays": numbers.table,
         "pages": len(mesh.pages),
-        "photos": [{**_frustum(image, focus.radius), "tile": tile} for image, tile in zip(images, tiles, strict=True)],
+        "photos": [{**_frustum(image, depth), "tile": tile} for image, tile in zip(images, tiles, strict=True)],
         "point_size": spacing * _POINT_SIZE,
         "inside": focus.inside,
         "center": focus.center.tolist(),
@@ -112,7 +117,8 @@ def build_viewer(
     }
     subtitle = f"{len(mesh.faces):,} triangles · {points:,} points · {len(images):,} photos"
     page = out / FILE_NAME
-    page.write_text(_render(subtitle, scene, numbers.packed(), [*pictures, ("photo-sheet", _jpeg(sheet))]), "utf-8")
+    shown = [*pictures, ("photo-sheet", _jpeg(sheet))]
+    page.write_text(_render(title, subtitle, scene, numbers.packed(), shown), encoding="utf-8")
     save_preview(_first_view(mesh, focus), out)
     return {
         "bytes": page.stat().st_size,
@@ -203,12 +209,17 @@ def _photo_sheet(
     return sheet, tiles
 
 
-def _frustum(image: pycolmap.Image, radius: float) -> dict[str, Any]:
+def _frustum_depth(centers: NDArray[np.float64], radius: float) -> float:
+    """How deep cameras (N, 3) are drawn: large enough to be seen, small enough not to hide one another."""
+    apart = np.median(cKDTree(centers).query(centers, k=2)[0][:, 1]) if len(centers) > 1 else radius
+    return float(np.clip(_FRUSTUM_DEPTH * apart, *np.multiply(_FRUSTUM_DEPTHS, radius)))
+
+
+def _frustum(image: pycolmap.Image, depth: float) -> dict[str, Any]:
     """A camera for the page: name, centre, forward axis and the corners of its picture, in the world frame."""
     camera = image.camera
     pixels = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]], float)
     rays = np.column_stack([np.asarray(camera.cam_from_img(pixels), float), np.ones(4)])
-    depth = _FRUSTUM_DEPTH * radius
     world_from_cam = image.cam_from_world().inverse()
     return {
         "name": image.name,
@@ -224,11 +235,13 @@ def _jpeg(image: Image.Image) -> bytes:
     return data.getvalue()
 
 
-def _render(subtitle: str, scene: dict[str, Any], numbers: bytes, pictures: Sequence[tuple[str, bytes]]) -> str:
+def _render(
+    title: str, subtitle: str, scene: dict[str, Any], numbers: bytes, pictures: Sequence[tuple[str, bytes]]
+) -> str:
     folder = resources.files("e2e3d_assets.reconstruction") / "viewer_page"
     template = jinja2.Template((folder / "page.html.j2").read_text("utf-8"), autoescape=True)
     return template.render(
-        title="3D model",
+        title=title,
         subtitle=subtitle,
         scene=json.dumps(scene, separators=(",", ":")).replace("<", "\\u003c"),
         numbers=_base64(numbers),

@@ -21,6 +21,7 @@ from e2e3d_assets.reconstruction.viewer import build_viewer, thinned
 from .delivery_scene import BOX, CAMERAS, OFFSET, DeliveryScene, camera_center, make_scene
 
 MAX_POINTS = 1500
+TITLE = "a <b> set"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def built(scene: DeliveryScene) -> tuple[Path, Figures]:
 
 def build(scene: DeliveryScene, out: Path, monitor: Monitor | None = None) -> Figures:
     inputs = (scene[asset] for asset in ("textured_mesh", "dense_cloud", "sparse_model", "photos"))
-    return build_viewer(*inputs, out, ViewerOptions(max_points=MAX_POINTS), monitor or Monitor())
+    return build_viewer(*inputs, out, ViewerOptions(max_points=MAX_POINTS), monitor or Monitor(), TITLE)
 
 
 def element(html: str, name: str) -> str:
@@ -78,6 +79,13 @@ def test_page_needs_no_network(built: tuple[Path, Figures]):
     assert not re.findall(r"<(?:script|img|link)[^>]*(?:src|href)=", html)
     addresses = set(re.findall(r"https?://[\w./]+", html))
     assert addresses <= {"http://www.w3.org/1999/xhtml", "http://www.w3.org/2000/svg"}  # names of formats
+
+
+def test_page_carries_the_name_of_its_set_as_text(built: tuple[Path, Figures]):
+    """People keep many such pages open; a name like markup must not change the page."""
+    html = built[0].read_text()
+    assert "<title>a &lt;b&gt; set" in html
+    assert "<b>" not in html.replace(element(html, "scene"), "")[: html.index("</header>")]
 
 
 def test_figures_and_preview(built: tuple[Path, Figures]):

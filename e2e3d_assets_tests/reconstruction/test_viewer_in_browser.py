@@ -35,7 +35,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     out = scene.root / "page"
     out.mkdir()
     inputs = (scene[asset] for asset in ("textured_mesh", "dense_cloud", "sparse_model", "photos"))
-    build_viewer(*inputs, out, ViewerOptions(), Monitor())
+    build_viewer(*inputs, out, ViewerOptions(), Monitor(), "harbour")
     return (out / "viewer.html").as_uri()
 
 
@@ -201,6 +201,14 @@ def test_camera_shows_its_photo_and_its_view(page: Page):
     assert np.allclose(page.evaluate("() => window.viewer.camera.position.toArray()"), centre, atol=1e-3)
 
 
+def test_showing_the_cameras_brings_them_into_view(page: Page):
+    """They stand behind the viewer: a button that seems to do nothing is taken for broken."""
+    page.click("#show-cameras")
+    centers = page.evaluate("() => window.viewer.data.photos.map(photo => photo.center)")
+    places = [screen_position(page, np.array(center)) for center in centers]
+    assert sum(0 < x < 900 and 0 < y < 700 for x, y in places) >= 0.8 * CAMERAS
+
+
 def test_phone_has_every_button_on_the_screen(browser: Browser, address: str):
     """A button beyond the edge of a small screen does not exist."""
     context = browser.new_context(viewport={"width": 360, "height": 640}, is_mobile=True, has_touch=True)
@@ -216,6 +224,12 @@ def test_phone_has_every_button_on_the_screen(browser: Browser, address: str):
     page.tap("#measure")
     page.touchscreen.tap(*screen_position(page, OFFSET + BOX / 2 * np.array([0, 0, 1])))
     expect(page.locator("#measure-text")).to_have_text("Click the second point.")
+    page.tap("#show-cameras")
+    page.evaluate("() => window.viewer.choosePhoto(0)")
+    for button in page.locator("#photo button").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 352
     context.close()
 
 

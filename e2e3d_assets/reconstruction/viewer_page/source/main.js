@@ -9,6 +9,9 @@ import { Ruler, Scale, roundLength } from './measure.js';
 const CLICK_PIXELS = 6; // a pointer that moves less between down and up has clicked
 const FLIGHT_MS = 600;
 const SCALE_BAR_PIXELS = 140;
+const STEP_BACK = 1.15; // times the distance
+const MOST_STEPS_BACK = 12;
+const MOST_CAMERAS = 0.8; // share that should be seen once cameras are shown
 const PHONE_TEXTURE = 2048; // larger pages may not fit into a phone's memory, and its screen does not show them
 
 const element = (id) => document.getElementById(id);
@@ -106,6 +109,7 @@ class Page {
 
   toggle(name) {
     this.show(name, !this.layers[name].visible);
+    if (name === 'cameras' && this.layers.cameras.visible) this.stepBackToCameras();
   }
 
   shade(textured) {
@@ -139,6 +143,25 @@ class Page {
     const half = Math.tan(this.camera.fov * Math.PI / 360) * Math.min(1, this.camera.aspect);
     const distance = this.data.radius / half * 1.05;
     this.fly(center.clone().addScaledVector(direction, distance), center, atOnce);
+  }
+
+  /** Cameras stand behind whoever looks at the model as they did: goes back until most can be seen. */
+  stepBackToCameras() {
+    const away = this.camera.position.clone().sub(this.controls.target);
+    const probe = this.camera.clone();
+    const shown = () => this.data.photos.filter(({ center }) => {
+      const p = new Vector3(...center).project(probe);
+      return Math.abs(p.x) < 1 && Math.abs(p.y) < 1 && p.z < 1;
+    }).length;
+    for (let step = 0; step < MOST_STEPS_BACK; step++) {
+      if (shown() >= MOST_CAMERAS * this.data.photos.length) break;
+      away.multiplyScalar(STEP_BACK);
+      probe.position.copy(this.controls.target).add(away);
+      probe.far = away.length() + this.data.far;
+      probe.updateProjectionMatrix();
+      probe.updateMatrixWorld();
+    }
+    this.fly(probe.position, this.controls.target.clone());
   }
 
   viewFromPhoto(i) {

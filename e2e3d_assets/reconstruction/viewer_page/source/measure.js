@@ -85,7 +85,7 @@ export class Ruler {
     const [a, b] = screen;
     for (const [name, value] of Object.entries({ x1: a.x, y1: a.y, x2: b.x, y2: b.y })) this.line.setAttribute(name, value);
     this.label.style.left = `${(a.x + b.x) / 2}px`;
-    this.label.style.top = `${(a.y + b.y) / 2}px`;
+    this.label.style.top = `${Math.min(a.y, b.y)}px`; // above both points: it hides neither
     this.label.textContent = this.scale.text(this.length);
   }
 }
