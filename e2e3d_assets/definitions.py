@@ -8,6 +8,7 @@ from .checks import quality
 from .jobs import reconstruct_job, stage_executor
 from .progress import LogProgress, ProgressSink
 from .schedules import maintenance_job, maintenance_schedule, storage_report
+from .sensors.lost_workers import lost_worker_sensor
 from .sensors.run_events import run_event_sensor
 from .sensors.uploads import upload_sensor
 from .stages import Stages
@@ -21,7 +22,7 @@ def build_defs(*, progress: ProgressSink | None = None) -> dg.Definitions:
         asset_checks=dg.load_asset_checks_from_modules([quality]),
         jobs=[reconstruct_job, maintenance_job],
         schedules=[maintenance_schedule],
-        sensors=[upload_sensor, run_event_sensor, automation_sensor],
+        sensors=[upload_sensor, run_event_sensor, lost_worker_sensor, automation_sensor],
         executor=stage_executor,
         resources={"artifacts": ArtifactIOManager(), "stages": Stages(progress=progress or LogProgress())},
     )

@@ -11,12 +11,14 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .presets import Quality, options_for
+from .workers import obituary, stage_at_work
 
 UPLOAD_TAG = "e2e3d/upload"
 """Run tag and run key: which version of which upload the run works on, as :class:`UploadVersion` writes it."""
 PARTITION_TAG = "dagster/partition"
 JOB = "reconstruct_job"
 
+_SAYS_NOTHING = "marked as failed from outside"  # Dagster's words for a worker that was killed
 _FINGERPRINT_DIGITS = 32
 _RUNS_LOOKED_BACK = 25
 
@@ -126,7 +128,10 @@ def problem_of(instance: dg.DagsterInstance, run_id: str) -> tuple[str | None, s
     failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1).records
     if not failures:
         crashes = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE, limit=1).records
-        return None, crashes[0].event_log_entry.message if crashes else None
+        if not crashes:
+            return None, None
+        told = crashes[0].event_log_entry.message
+        return stage_at_work(instance, run_id), obituary(instance, run_id) if _SAYS_NOTHING in told else told
     event = failures[0].event_log_entry.get_dagster_event()
     failed = event.step_failure_data
     if failed.user_failure_data and failed.user_failure_data.description:

@@ -28,7 +28,7 @@ class Scratch:
 
     @contextlib.contextmanager
     def directory(self, name: str, needed_bytes: int = 0) -> Iterator[Path]:
-        """An empty directory of one's own, removed afterwards, also after errors.
+        """An empty directory of one's own, removed afterwards, also after errors; what the dead left goes first.
 
         Args:
             name: shown in the directory's name, for people.
@@ -40,6 +40,7 @@ class Scratch:
         """
         with plain_disk_errors("create a working directory in", self.root):
             self.root.mkdir(parents=True, exist_ok=True)
+            self.sweep()
             require_space(self.root, needed_bytes)
             path, lock = self._take(name)
         try:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -95,16 +94,15 @@ class Production:
         until(self._is_loaded, 90, "the code location is loaded")
 
     def stop(self) -> None:
-        """Stop everything, in the order that loses least; what does not listen is killed with its children."""
+        """Stop everything, in the order that loses least; what does not listen is killed, orphans too."""
         for name in ("daemon", "webserver", "code-server"):
             if process := self.processes.pop(name, None):
-                family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
                 process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(5)
-                for pid in family:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+        for process in self.family():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
                 process.wait()
 
     def kill(self, name: str) -> None:
@@ -112,6 +110,16 @@ class Production:
         process = self.processes.pop(name)
         process.kill()
         process.wait()
+
+    def family(self) -> list[psutil.Process]:
+        """Every living process that was started for this instance, also those whose parents are dead."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                ours = process.environ().get(JOURNAL) == str(self.journal_path)
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
 
     def command(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run ``e2e3d …`` as an operator on this instance."""

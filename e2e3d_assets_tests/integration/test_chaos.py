@@ -6,7 +6,6 @@
 import contextlib
 import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
@@ -20,8 +19,6 @@ import requests
 
 from e2e3d_assets.presets import Options
 from e2e3d_assets.runs import UPLOAD_TAG, UploadVersion
-from e2e3d_assets.storage.scratch import Scratch
-from e2e3d_assets_tests.fake_science import JOURNAL
 
 from . import ceph, postgres, proxy
 from .ceph import S3Server
@@ -70,10 +67,9 @@ class Saboteur:
             time.sleep(chance.uniform(2, 6))
 
     def kill_worker(self, chance: random.Random) -> None:
-        workers = _workers(self.production)
-        if workers:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                chance.choice(workers).send_signal(signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+            chance.choice(_workers(self.production)).kill()
+            self.done["killed workers"] += 1
 
     def kill_daemon(self, chance: random.Random) -> None:
         self.production.kill("daemon")
@@ -107,14 +103,19 @@ class Saboteur:
 
 
 def _workers(production: Production) -> list[psutil.Process]:
-    """Processes that execute runs, of this instance alone."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            ours = process.environ().get(JOURNAL) == str(production.journal_path)
-            if ours and "execute_run" in process.cmdline():
-                found.append(process)
-    return found
+    """Processes that execute runs, living or orphaned."""
+    return [process for process in production.family() if "--multiprocessing-fork" in process.cmdline()]
+
+
+def _strangers(production: Production) -> list[str]:
+    """Processes of the instance that neither are servers nor belong to one."""
+    known = {process.pid for process in production.processes.values()}
+    return [
+        f"{process.pid} {process.cmdline()}"
+        for process in production.family()
+        if known.isdisjoint({process.pid, *(parent.pid for parent in process.parents())})
+        or "--multiprocessing-fork" in process.cmdline()
+    ]
 
 
 def _upload_all(production: Production, client: int, again: random.Random) -> None:
@@ -196,9 +197,8 @@ def test_nothing_is_lost_doubled_or_left_behind(world):
         assert len({run["tags"][UPLOAD_TAG] for run in successes}) == len(successes), f"{name} was made once each"
         for asset in Options.model_fields:
             _verify(production, name, asset)
-    until(lambda: not _workers(production), 60, "no worker is left")
+    until(lambda: not _strangers(production), 60, "no process is left but those that were started")
     until(lambda: production.slots_taken() == 0, 60, "no slot is taken")
-    Scratch(production.folder / "e2e3d" / "scratch").sweep()
     assert production.scratch_left() == []
 
 

@@ -115,6 +115,30 @@ def test_killed_worker_is_started_again_and_goes_on(production):
     assert production.slots_taken() == 0
 
 
+def test_worker_that_dies_with_its_code_server_is_started_again(production):
+    """Prevents a crash of the machine from leaving a run that counts as running for half a day."""
+    production.upload("both", seconds={"mesh": 8})
+    until(lambda: production.has_begun("mesh"), 60, "the stage works")
+    production.kill("code-server")
+    os.kill(production.journal()[-1]["pid"], signal.SIGKILL)
+    production.start("code-server")
+    ends(production, "both", "FAILURE", "SUCCESS", seconds=120)
+    assert production.slots_taken() == 0
+    assert production.scratch_left() == []
+
+
+def test_orphan_of_a_code_server_can_be_cancelled(production):
+    """Prevents a worker that nobody can reach from working on beside the next run of its set."""
+    production.upload("orphan", seconds={"mesh": 120})
+    until(lambda: production.has_begun("mesh"), 60, "the stage works")
+    worker = psutil.Process(production.journal()[-1]["pid"])
+    production.kill("code-server")
+    production.start("code-server")
+    production.terminate(production.runs("orphan")[0]["runId"])
+    until(lambda: not worker.is_running(), 60, "the worker is gone")
+    ends(production, "orphan", "CANCELED", seconds=60)
+
+
 def test_reexecution_from_failure_uses_finished_stages(production):
     """Prevents an hour of stereo from being repeated for a failed texture."""
     production.upload("broken", bad_input_once=["textured_mesh"])

@@ -83,6 +83,14 @@ def test_sweeping_removes_what_the_dead_left(scratch, owner):
     assert list(scratch.root.iterdir()) == []
 
 
+def test_new_work_sweeps_first(scratch, owner):
+    """Prevents what killed runs left from failing the next one for want of space until the nightly janitor comes."""
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    with scratch.directory("next"):
+        assert not os.path.exists(owner.path)
+
+
 def test_sweeping_at_once_with_new_work(scratch):
     """Prevents a janitor that comes between the two steps of taking a directory from removing it."""
 
