@@ -1,6 +1,7 @@
 """The sparse stages against plain pycolmap with its defaults, on the same photos in the same run.
 
-``python -m e2e3d_assets_tests.benchmarks.bench_sparse [--quality medium] [--data DIR] [SET ...]``. Without ``--data``
+``python -m e2e3d_assets_tests.benchmarks.bench_sparse [--quality medium] [--data DIR] [SET ...]``, or
+``… --many 300 [--gps]`` for large sets (:mod:`.bench_sparse_many`). Without ``--data``
 the sample photos are used. DIR holds one folder a set: ``images/`` and, where the truth is known, ``gt/poses.json``
 (``{photo: {"R": world to camera, "t": ...}}``). Plain pycolmap extracts SIFT, matches every pair and maps, with one
 shared camera; position errors are in the unit of the truth, after a robust similarity.
@@ -25,6 +26,8 @@ from e2e3d_assets.reconstruction.matching import match_features
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.photos import prepare_photos
 
+from .bench_sparse_many import compare_pairings
+
 _SAMPLE = Path(__file__).parents[1] / "data" / "banana"
 _HEADER = ("set", "program", "photos", "px", "pos", "rot °", "intake", "extract", "match", "map", "wall s", "CPU s")
 
@@ -44,7 +47,13 @@ def main() -> None:
     parser.add_argument("sets", nargs="*")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--quality", choices=get_args(Quality), default="medium")
+    parser.add_argument("--many", type=int, metavar="PHOTOS", help="chosen pairs against every pair of made-up photos")
+    parser.add_argument("--gps", action="store_true", help="of --many: photos that know where they were taken")
+    parser.add_argument("--pairings", nargs="+", choices=("auto", "exhaustive"), default=["auto", "exhaustive"])
     arguments = parser.parse_args()
+    if arguments.many is not None:
+        compare_pairings(arguments.many, arguments.gps, arguments.pairings)
+        return
     folders = [_SAMPLE] if arguments.data is None else sorted(p for p in arguments.data.iterdir() if p.is_dir())
     print("".join(f"{title:>10}" for title in _HEADER))
     for folder in folders:
