@@ -15,6 +15,7 @@ import pycolmap
 from PIL import Image, ImageDraw
 
 from .errors import BadInput
+from .georeference.evidence import gather_evidence
 from .intake.calibrations import COLMAP_MODELS as CALIBRATED_MODELS
 from .monitor import Figures, Monitor
 from .native import run_cancellable, thread_count
@@ -90,10 +91,10 @@ def build_sparse_model(
             "Give sharper photos, taken while walking around the thing, each overlapping the next by two thirds",
             [record.given_name for record in photo_set.accepted],
         )
-    places = {str(record.name): record.gps for record in photo_set.accepted if record.gps is not None}
+    evidence = gather_evidence(photos, photos / IMAGES, options, monitor)
     alignments: list[Alignment] = []
     for number, model in enumerate(models):
-        alignments.append(align_model(model, places, options.seed))
+        alignments.append(align_model(model, evidence, options.seed))
         model.transform(alignments[-1].world_from_model)
         (out / SPARSE / str(number)).mkdir(parents=True)
         model.write_binary(out / SPARSE / str(number))
@@ -105,6 +106,7 @@ def build_sparse_model(
         cameras=_camera_results(models[0], decisions[models[0]]),
         models=[_summary(model) for model in models],
         georeference=alignments[0].georeference,
+        marker_scale=alignments[0].marker_scale,
         frame=alignments[0].frame,
     )
     document.save(out)
@@ -353,5 +355,9 @@ def _figures(document: SparseDocument, model: pycolmap.Reconstruction) -> Figure
         "georeferenced": document.georeference is not None,
     }
     if document.georeference is not None:
-        figures["gps_median_residual_m"] = document.georeference.median_residual_m
+        figures["georeferenced_by"] = document.georeference.source
+        figures["georeference_median_residual_m"] = document.georeference.median_residual_m
+    if document.marker_scale is not None:
+        figures["markers_used"] = sum(marker.used for marker in document.marker_scale.markers)
+        figures["marker_max_residual_m"] = round(document.marker_scale.max_residual_m, 6)
     return figures

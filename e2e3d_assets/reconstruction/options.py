@@ -63,6 +63,13 @@ class SparseModelOptions(StageOptions):
     refine_principal_point: Literal["auto", "yes", "no"] = Field(
         default="auto", description="auto: where the network of views is strong enough."
     )
+    marker_side_m: float | None = Field(
+        default=None, gt=0, description="Side of printed markers in the scene, metres: gives the scale without GPS."
+    )
+    marker_family: Literal[
+        "apriltag_36h11", "apriltag_25h9", "apriltag_16h5",
+        "aruco_4x4_50", "aruco_5x5_100", "aruco_6x6_250", "aruco_original",
+    ] = Field(default="apriltag_36h11", description="Which markers they are.")  # fmt: skip
     seed: int = Field(default=0, ge=0, description="Equal seeds and photos give equal models.")
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BadInput
+from .georeference import control_points
 from .intake import archives, calibrations, decoding, duplicates, video
 from .intake.masks import is_mask, keep_masks, mask_path
 from .intake.sandbox import DecoderDied, Sandbox
@@ -54,12 +55,13 @@ def prepare_photos(upload: Path, out: Path, options: PhotosOptions, monitor: Mon
         upload: directory with photos (in folders too), or one video, or one zip or tar of photos. Folders ``masks``
             may hold masks, named like their photos and black where to ignore. Other files are ignored.
         out: empty directory; gets ``images/``, ``photos.json`` (:class:`PhotoSet`), ``preview.jpg``, and the upload's
-            ``masks/<photo>.png`` and ``cameras.json`` where it has them.
+            ``masks/<photo>.png``, ``cameras.json`` and ``gcp_list.txt`` where it has them.
         options: which photos are usable.
         monitor: progress and cancellation.
 
     Raises:
-        BadInput: fewer usable photos than ``options.min_photos``, or an archive, video, calibration or mask is broken.
+        BadInput: fewer usable photos than ``options.min_photos``, or an archive, video, calibration, mask
+            or list of control points is broken.
     """
     (out / IMAGES).mkdir()
     with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=out) as unpacked:
@@ -127,6 +129,7 @@ def _find_photos(
         files += [(file, member) for file, member in members if not _is_ignored(PurePosixPath(member))]
         source = "archive"
     _keep_calibrations(files, out)
+    _keep_control_points(files, out)
     pictures = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in decoding.SUFFIXES]
     photos = [(path, name) for path, name in pictures if not is_mask(name)]
     masks = [(path, name) for path, name in pictures if is_mask(name)]
@@ -148,6 +151,13 @@ def _keep_calibrations(files: Sequence[tuple[Path, str]], out: Path) -> None:
     if given:
         calibrations.load_calibrations(given[0])
         shutil.copyfile(given[0], out / calibrations.FILE_NAME)
+
+
+def _keep_control_points(files: Sequence[tuple[Path, str]], out: Path) -> None:
+    given = [path for path, name in files if PurePosixPath(name).name == control_points.FILE_NAME]
+    if given:
+        control_points.load_control_points(given[0])
+        shutil.copyfile(given[0], out / control_points.FILE_NAME)
 
 
 def _regular_files(folder: Path) -> Iterable[Path]:

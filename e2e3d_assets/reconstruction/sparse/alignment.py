@@ -1,7 +1,7 @@
-"""The world frame of a sparse model: by GPS where the photos carry it, else upright and centred.
+"""The world frame of a sparse model: by control points, else GPS, else upright, centred and to the size of markers.
 
-What belongs here: estimating the similarity from the mapper's arbitrary frame to the world frame. What does not:
-building or adjusting the model.
+What belongs here: which measurement is believed, and the similarity from the mapper's arbitrary frame by GPS or by the
+horizon. What does not: control points and markers themselves (:mod:`..georeference`), building or adjusting the model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,11 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from ..georeference.control_points import align_to_control_points
+from ..georeference.evidence import WorldEvidence
+from ..georeference.markers import scale_by_markers
 from ..photo_set import Gps
-from .sparse_document import Georeference
+from .sparse_document import Georeference, MarkerScale
 
 MIN_GPS_PHOTOS = 4
 _GPS_NOISE_M = 5.0  # what consumer receivers are off by; also the inlier threshold's floor
@@ -30,20 +33,36 @@ class Alignment:
     world_from_model: pycolmap.Sim3d
     frame: str
     georeference: Georeference | None
+    marker_scale: MarkerScale | None = None
 
 
-def align_model(model: pycolmap.Reconstruction, places: Mapping[str, Gps], seed: int) -> Alignment:
+def align_model(model: pycolmap.Reconstruction, evidence: WorldEvidence, seed: int) -> Alignment:
     """Find the world frame of a model.
 
     Args:
         model: registered images and points.
-        places: GPS by photo name.
+        evidence: what the photo set knows of its place and size.
         seed: of the robust estimation.
     """
-    georeferenced, why_not = _align_to_gps(model, places, seed)
-    if georeferenced is not None:
-        return georeferenced
-    return Alignment(_upright(model), f"z up from the photos' horizon, arbitrary scale ({why_not})", None)
+    reasons: list[str] = []
+    if evidence.control_points:
+        surveyed, why_not = align_to_control_points(model, evidence.control_points)
+        if surveyed is not None:
+            return Alignment(surveyed[0], "east, north, up in metres, from ground control points", surveyed[1])
+        reasons.append(why_not)
+    located, why_not = _align_to_gps(model, evidence.gps, seed)
+    if located is not None:
+        return located
+    reasons.append(why_not)
+    upright = _upright(model)
+    if evidence.marker_side_m is not None:
+        measured, why_not = scale_by_markers(model, evidence.markers, evidence.marker_side_m)
+        if measured is not None:
+            scale, found = measured
+            metric = pycolmap.Sim3d(scale, upright.rotation, scale * upright.translation)
+            return Alignment(metric, "z up from the photos' horizon, metres from markers", None, found)
+        reasons.append(why_not)
+    return Alignment(upright, f"z up from the photos' horizon, arbitrary scale ({'; '.join(reasons)})", None)
 
 
 def up_direction(world_from_cams: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ What belongs here: the document's schema, and reading and writing it. How the va
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -51,16 +52,49 @@ class ModelSummary(_Record):
     mean_track_length: float
 
 
+class ControlPointResult(_Record):
+    """How far a surveyed point is from where the model has it."""
+
+    name: str
+    photos: int = Field(description="Photos in which its mark agrees.")
+    used: bool = Field(description="False where it contradicts the others; it has no say in the frame then.")
+    residual_m: float
+    offset_m: tuple[float, float, float] = Field(description="Model less survey: east, north, up.")
+
+
 class Georeference(_Record):
     """The world frame is east, north, up in metres with this WGS 84 origin."""
 
+    source: Literal["control points", "gps"] = "gps"
     latitude: float
     longitude: float
     altitude: float
-    photos_used: int
-    photos_with_gps: int
+    photos_used: int = 0
+    photos_with_gps: int = 0
     median_residual_m: float
     max_residual_m: float
+    control_points: list[ControlPointResult] = []
+
+
+class MarkerResult(_Record):
+    """A printed marker as the model has it."""
+
+    number: int
+    photos: int
+    used: bool
+    side_m: float = Field(description="Its side measured in the model.")
+
+
+class MarkerScale(_Record):
+    """The world frame is in metres by markers with sides of this length; its place and heading are arbitrary."""
+
+    side_m: float
+    markers: list[MarkerResult]
+
+    @property
+    def max_residual_m(self) -> float:
+        """The largest difference between a used marker's side and the given one."""
+        return max(abs(marker.side_m - self.side_m) for marker in self.markers if marker.used)
 
 
 class SparseDocument(_Record):
@@ -72,7 +106,13 @@ class SparseDocument(_Record):
     cameras: list[CameraResult]
     models: list[ModelSummary]
     georeference: Georeference | None = None
+    marker_scale: MarkerScale | None = None
     frame: str = Field(description="How the world frame was found, in plain words.")
+
+    @property
+    def is_metric(self) -> bool:
+        """Whether lengths in the world frame are metres."""
+        return self.georeference is not None or self.marker_scale is not None
 
     def save(self, directory: Path) -> None:
         """Write ``sparse_model.json`` into a directory."""

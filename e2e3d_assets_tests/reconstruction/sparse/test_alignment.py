@@ -4,6 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 
+from e2e3d_assets.reconstruction.georeference.evidence import WorldEvidence
 from e2e3d_assets.reconstruction.photo_set import Gps
 from e2e3d_assets.reconstruction.sparse.alignment import align_model, up_direction
 
@@ -37,7 +38,7 @@ def test_upright_without_gps():
     """A model that lies on its side cannot be looked at in any viewer, nor be measured in height."""
     poses = ring(8)
     model = arbitrary_frame(build_model(poses))
-    alignment = align_model(model, {}, 0)
+    alignment = align_model(model, WorldEvidence(), 0)
     model.transform(alignment.world_from_model)
     assert alignment.georeference is None
     assert world_up(model, poses)[2] > np.cos(np.radians(1))
@@ -73,7 +74,7 @@ def test_georeferenced_in_metres():
     model = build_model(poses, points=100)
     places = gps_of(model, noise_m=0.5)
     places["003.jpg"] = Gps(latitude=46.81, longitude=-92.0, altitude=200.0)
-    alignment = align_model(arbitrary_frame(model), places, 0)
+    alignment = align_model(arbitrary_frame(model), WorldEvidence(places), 0)
     model.transform(alignment.world_from_model)
     georeference = alignment.georeference
     assert georeference is not None
@@ -97,6 +98,6 @@ def test_gps_worse_than_the_scene_is_not_used(noise_m: float, scale: float, word
     poses = ring(12, radius=20.0, heights=(5.0,))
     model = build_model(poses, points=100)
     places = gps_of(model, noise_m, scale)
-    alignment = align_model(model, places, 0)
+    alignment = align_model(model, WorldEvidence(places), 0)
     assert alignment.georeference is None
     assert any(word in alignment.frame for word in words.split("|"))

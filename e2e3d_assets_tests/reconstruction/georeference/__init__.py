@@ -1,0 +1,1 @@
+"""Tests of places and sizes that people measured."""
