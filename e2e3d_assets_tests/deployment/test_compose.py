@@ -122,3 +122,17 @@ def test_env_file_is_never_overwritten(project):
     before = variables(project)
     assert new_env(project).returncode != 0
     assert variables(project) == before
+
+
+def test_compose_itself_takes_the_files(project):
+    """Prevents what a schema cannot see: variables that .env does not give, anchors that merge wrongly."""
+    client = shutil.which("docker-compose")
+    if client is None or " version 1." in subprocess.run([client, "version"], capture_output=True, text=True).stdout:
+        pytest.skip("no docker-compose 2 here")
+    shutil.copy(PROJECT / "docker-compose.yml", project)
+    command = [client, "--project-directory", project, "config", "--quiet"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "run deployment/new-env.sh first" in refused.stderr
+    new_env(project)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
