@@ -139,7 +139,11 @@ class Mail:
             return smtplib.SMTP_SSL(self.host, self.port, timeout=_TIMEOUT_SECONDS, context=context)
         server = smtplib.SMTP(self.host, self.port, timeout=_TIMEOUT_SECONDS)
         if self.security == "starttls":
-            server.starttls(context=ssl.create_default_context())
+            try:
+                server.starttls(context=ssl.create_default_context())
+            except BaseException:
+                server.close()
+                raise
         return server
 
 

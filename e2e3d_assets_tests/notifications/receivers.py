@@ -1,15 +1,20 @@
 """Real receivers on 127.0.0.1: an HTTP server that can be told to refuse, and a mail server."""
 
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
 
 
 @dataclass
@@ -60,12 +65,44 @@ class Mailbox:
         return "250 taken"
 
 
+def _login(given: LoginPassword) -> tuple[str, str]:
+    return given.login.decode(), given.password.decode()
+
+
+def make_certificate(file: Path) -> None:
+    """A certificate for 127.0.0.1, signed by itself, and its key, in one PEM file."""
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=tests"
+    extension = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    with TemporaryDirectory() as folder:
+        parts = [f"{folder}/key", f"{folder}/certificate"]
+        places = ["-keyout", parts[0], "-out", parts[1]]
+        subprocess.run([*command.split(), *extension, *places], check=True, capture_output=True)
+        file.write_text("".join(Path(part).read_text() for part in parts))
+
+
 @contextmanager
-def mail_server() -> Iterator[tuple[Mailbox, int]]:
+def mail_server(
+    security: str = "none", certificate: Path | None = None, login: tuple[str, str] | None = None
+) -> Iterator[tuple[Mailbox, int]]:
+    """A mail server; with a certificate (and its key in the same file) it speaks TLS, with a login it wants that."""
     box = Mailbox()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    controller = Controller(box, hostname="127.0.0.1", port=port)
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+    controller = Controller(
+        box,
+        hostname="127.0.0.1",
+        port=port,
+        ssl_context=context if security == "tls" else None,
+        tls_context=context if security == "starttls" else None,
+        require_starttls=security == "starttls",
+        authenticator=lambda *given: AuthResult(success=_login(given[-1]) == login, handled=False) if login else None,
+        auth_required=login is not None,
+        auth_require_tls=security == "starttls",
+    )
     controller.start()
     try:
         yield box, port

@@ -4,13 +4,14 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from e2e3d_assets.notifications.channels import Mail, Slack, Undelivered, Webhook, open_channels
 from e2e3d_assets.notifications.events import RunEvent
 from e2e3d_assets.settings import Settings
-from e2e3d_assets_tests.notifications.receivers import http_receiver, mail_server
+from e2e3d_assets_tests.notifications.receivers import http_receiver, mail_server, make_certificate
 
 FAILED = RunEvent(
     kind="run.failed",
@@ -60,6 +61,41 @@ def test_mail_arrives_readable():
     assert mail["Message-ID"] == "<0123456789-run.failed@e2e3d>"
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    make_certificate(file)
+    return file
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_mail_goes_encrypted_and_with_login(security, certificate, monkeypatch):
+    """Prevents mail servers as they are outside of tests from taking nothing, or passwords from being sent in clear."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with mail_server(security, certificate, ("operator", "s3cret")) as (box, port):
+        _mail(port, security, "operator", "s3cret").send(FAILED)
+        with pytest.raises(Undelivered) as refused:
+            _mail(port, security, "operator", "wrong").send(FAILED)
+        assert refused.value.permanent
+        assert "wrong" not in str(refused.value)
+    assert [mail["Subject"] for mail in box.mails] == ["banana failed (3 min 20 s)"]
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_mail_server_that_nobody_vouches_for_gets_nothing(security, certificate):
+    """Prevents handing login and reports to whoever answers at that address."""
+    with mail_server(security, certificate) as (box, port), pytest.raises(Undelivered, match="CERTIFICATE_VERIFY"):
+        _mail(port, security, "operator", "s3cret").send(FAILED)
+    assert box.mails == []
+
+
+def test_a_mail_server_without_encryption_gets_nothing_unless_asked_for():
+    """Prevents a password in clear because a server no longer offers STARTTLS."""
+    with mail_server() as (box, port), pytest.raises(Undelivered):
+        _mail(port, "starttls", "operator", "s3cret").send(FAILED)
+    assert box.mails == []
+
+
 @pytest.mark.parametrize(
     ("answer", "permanent"), [(500, False), (503, False), (429, False), (404, True), (401, True), (302, True)]
 )
@@ -106,5 +142,5 @@ def test_channels_are_those_of_the_settings(monkeypatch):
     assert [channel.wants(success) for channel in channels.values()] == [True, True, True, False]
 
 
-def _mail(port: int) -> Mail:
-    return Mail("127.0.0.1", port, "none", None, None, "e2e3d@example.org", ("operator@example.org",))
+def _mail(port: int, security: str = "none", user: str | None = None, password: str | None = None) -> Mail:
+    return Mail("127.0.0.1", port, security, user, password, "e2e3d@example.org", ("operator@example.org",))
