@@ -22,7 +22,7 @@ def model_files(
     yield from stages.run(context, export_model_files, textured_mesh, dense_cloud, sparse_model)
 
 
-@stage_asset(group_name="delivery", kinds={"html", "dashboard"}, code_version="1", tags={"cost": "low"})
+@stage_asset(group_name="delivery", kinds={"html", "dashboard"}, code_version="2", tags={"cost": "low"})
 def viewer(
     context: dg.AssetExecutionContext,
     stages: Stages,
@@ -38,7 +38,7 @@ def viewer(
     yield from stages.run(context, stage, textured_mesh, dense_cloud, sparse_model, photos)
 
 
-@stage_asset(group_name="delivery", kinds={"html", "report"}, code_version="1", tags={"cost": "low"})
+@stage_asset(group_name="delivery", kinds={"html", "report"}, code_version="2", tags={"cost": "low"})
 def report(
     context: dg.AssetExecutionContext,
     stages: Stages,

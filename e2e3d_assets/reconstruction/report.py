@@ -29,7 +29,7 @@ def build_report(
     record: RunRecord, products: Mapping[str, Path], out: Path, options: ReportOptions, monitor: Monitor
 ) -> Figures:
     """Write ``report.json`` (:class:`~.report_schema.Report`), ``report.html``, ``preview.jpg``, and the model
-    from four sides (``turntable_<n>.png``) and turning (``turntable.webp``).
+    from four sides (``turntable_<n>.png``) and turning (``turntable.webp``, ``turntable.mp4``).
 
     Args:
         record: what the orchestrator knows of the run.

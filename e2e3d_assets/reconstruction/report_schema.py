@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 PhotoFate = Literal["registered", "not_registered", "rejected"]
 
@@ -74,6 +74,17 @@ class PhotosSummary(_Record):
     items: list[PhotoRecord]
 
 
+class Georeference(_Record):
+    """Where on Earth the model stands."""
+
+    latitude: float = Field(description="Of the world frame's origin, WGS 84, degrees.")
+    longitude: float = Field(description="Of the world frame's origin, WGS 84, degrees.")
+    altitude: float = Field(description="Of the world frame's origin, metres, as the measurements count them.")
+    epsg: int = Field(description="Code of the map projection of `dense_cloud.laz`.")
+    median_residual_m: NonNegativeFloat = Field(description="Between the model and the measured places, metres.")
+    max_residual_m: NonNegativeFloat
+
+
 class SparseSummary(_Record):
     """Cameras and sparse points of the largest model."""
 
@@ -84,6 +95,8 @@ class SparseSummary(_Record):
     mean_reprojection_error_px: NonNegativeFloat
     mean_track_length: NonNegativeFloat = Field(description="Photos that see a point, on average.")
     scale: Literal["metres", "arbitrary"] = Field(description="Whether lengths in the files are metres.")
+    frame: str = Field(default="", description="How the world frame was found, in plain words.")
+    georeference: Georeference | None = Field(default=None, description="Null where the place is not known.")
     point_uncertainty: NonNegativeFloat | None = Field(
         default=None,
         description="Median standard deviation of a point's position by the adjustment's covariance, world units.",

@@ -113,7 +113,7 @@ def build_viewer(
         "radius": focus.radius,
         "far": reach * 2,
         "view_direction": focus.best_direction.tolist(),
-        "metric": SparseDocument.load(sparse_model).georeference is not None,
+        "metric": SparseDocument.load(sparse_model).is_metric,
     }
     subtitle = f"{len(mesh.faces):,} triangles · {points:,} points · {len(images):,} photos"
     page = out / FILE_NAME

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -93,6 +94,16 @@ def bottom_share() -> float:
     return x * y / (2 * (x * y + y * z + z * x))
 
 
+def test_place_on_earth_is_told_with_its_doubt(out: Path, report: Report):
+    """A surveyor needs the projection, and how far the measured places are off, before anything else."""
+    place = report.sparse.georeference
+    assert place is not None
+    assert (place.latitude, place.longitude, place.altitude, place.epsg) == (47, 11, 600, 32632)
+    html = (out / "report.html").read_text()
+    assert "EPSG:32632" in html
+    assert "50 cm, 1 m" in html
+
+
 def test_each_photo_has_its_fate(report: Report):
     """The user asks of every file what became of it."""
     fates = {photo.name: photo for photo in report.photos.items}
@@ -156,6 +167,11 @@ def test_turntable_is_a_film_and_four_pictures(out: Path):
             frames.append(np.asarray(film.convert("RGB"), int))
     assert all(np.abs(a - b).mean() > 1 for a, b in pairwise(frames))
     assert len(list(out.glob("turntable_*.png"))) == 4
+    video = cv2.VideoCapture(str(out / "turntable.mp4"))
+    for frame in frames:
+        read, picture = video.read()
+        assert read
+        assert np.abs(picture[..., ::-1].astype(int) - frame).mean() < 8
     with Image.open(out / "turntable_1.png") as first:
         same = np.asarray(first.resize(frames[0].shape[1::-1]).convert("RGB"), int)
     assert np.abs(same - frames[0]).mean() < np.abs(same - frames[2]).mean() / 3

@@ -112,11 +112,16 @@ def _about_registration(photos: PhotosSummary, sparse: SparseSummary) -> Iterato
 
 
 def _neighbours_of_lost(photos: Sequence[PhotoRecord]) -> str:
-    """Between which placed photos the first lost one was taken, as far as the order of the photos tells."""
-    placed = [i for i, photo in enumerate(photos) if photo.fate == "registered"]
-    first = next(i for i, photo in enumerate(photos) if photo.fate == "not_registered")
-    before = [i for i in placed if i < first]
-    after = [i for i in placed if i > first]
+    """Near which placed photos the first lost one was taken."""
+    return _around(photos, next(photo for photo in photos if photo.fate == "not_registered"))
+
+
+def _around(photos: Sequence[PhotoRecord], photo: PhotoRecord) -> str:
+    """Between which placed photos a photo was taken, as far as the order of the photos tells."""
+    here = photos.index(photo)
+    placed = [i for i, other in enumerate(photos) if other.fate == "registered"]
+    before = [i for i in placed if i < here]
+    after = [i for i in placed if i > here]
     if before and after:
         return f"between {photos[before[-1]].name} and {photos[after[0]].name}"
     if before or after:
@@ -146,7 +151,7 @@ def _about_accuracy(photos: PhotosSummary, sparse: SparseSummary) -> Iterator[Qu
             code="weakly_placed_photos",
             severity="note",
             message=f"{_count(weak)} placed by few points only, and may be wrong: {_names(weak)}.",
-            advice="Add photos between them and their neighbours.",
+            advice=f"Take photos {_around(photos.items, weak[0])}, so that each step shows mostly the same things.",
         )
 
 

@@ -3,6 +3,7 @@
 What belongs here: what stands on the page and how numbers are written for people. How it looks is ``report.html.j2``.
 """
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 
@@ -10,7 +11,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from ..report_schema import Report
+from ..report_schema import DeliveredFile, Report
 from . import pictures, plots, summaries
 from .evidence import Evidence, Findings
 from .progress import Tick
@@ -50,7 +51,7 @@ def render_page(
             )
     folder = resources.files("e2e3d_assets.reconstruction") / "reporting"
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(size=_size, duration=_duration, length_of=_length)
+    environment.filters.update(size=_size, duration=_duration, length_of=_length, rounded=_rounded)
     return environment.from_string((folder / "report.html.j2").read_text("utf-8")).render(
         report=report,
         plots=_plots(report, evidence),
@@ -60,6 +61,7 @@ def render_page(
         worst=[pictures.data_uri(Image.fromarray(each)) for each in (worst.photo, worst.rendering)] if worst else None,
         samples=samples,
         thumbnails=thumbnails,
+        files=_grouped(report.files),
         total_wall=sum(stage.wall_seconds for stage in report.stages),
         total_cpu=sum(stage.cpu_seconds for stage in report.stages),
         most_wall=max((stage.wall_seconds for stage in report.stages), default=0) or 1,
@@ -113,6 +115,34 @@ def _plots(report: Report, evidence: Evidence) -> dict[str, str]:
     }
 
 
+_PURPOSES = {
+    "model.glb": "the textured model, for web pages and most 3D programs",
+    "model.obj": "the textured model, for programs that read no GLB; with its .mtl and textures",
+    "model.usdz": "the textured model, for iPhone, iPad and Mac",
+    "model.zip": "all files in one",
+    "mesh.ply": "the surface without texture, for measuring and printing",
+    "dense_cloud.ply": "the measured points with normals, colours and confidence",
+    "dense_cloud.laz": "the measured points, for surveyors' programs and GIS",
+    "sparse/": "cameras and sparse points, for COLMAP and what reads its files",
+    "tiles/": "the textured model as 3D Tiles, for Cesium and other globes",
+    "viewer.html": "a page to turn, switch and measure, without a network",
+}
+
+
+def _grouped(files: Sequence[DeliveredFile]) -> list[tuple[str, int, int, str]]:
+    """(name, files, bytes, what it is for) of each file, and of each folder as a whole."""
+    sizes: dict[str, list[int]] = {}
+    for file in files:
+        folder, slash, _ = file.path.partition("/")
+        sizes.setdefault(folder + slash, []).append(file.bytes)
+    return [(name, len(each), sum(each), _purpose(name)) for name, each in sizes.items()]
+
+
+def _purpose(name: str) -> str:
+    level = re.fullmatch(r"model_(\d+)k\.glb", name)
+    return f"the model with at most {level[1]},000 triangles, for phones" if level else _PURPOSES.get(name, "")
+
+
 def _size(number: float) -> str:
     """Bytes for people."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -128,6 +158,11 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _rounded(value: float) -> str:
+    """Two digits, with zeros for the others."""
+    return f"{float(f'{value:.1e}'):,.0f}"
 
 
 def _length(value: float, scale: str) -> str:

@@ -59,11 +59,21 @@ def film_cameras(focus: Focus, frames: int) -> list[Camera]:
 
 
 def save_film(frames: Sequence[Image.Image], path: Path) -> None:
-    """Write an endless animated WebP."""
+    """Write an endless animated WebP, and beside it an MP4 for programs that take no WebP.
+
+    The MP4 holds VP9, which every current browser plays and OpenCV can write: free encoders of H.264 are under the
+    GPL. Where OpenCV was built without VP9 there is no MP4.
+    """
     duration = round(_FILM_SECONDS * 1000 / len(frames))
     frames[0].save(
         path, "WEBP", save_all=True, append_images=frames[1:], duration=duration, loop=0, quality=_FILM_QUALITY
     )
+    codec = cv2.VideoWriter.fourcc(*"vp09")
+    video = cv2.VideoWriter(str(path.with_suffix(".mp4")), codec, len(frames) / _FILM_SECONDS, frames[0].size)
+    if video.isOpened():
+        for frame in frames:
+            video.write(np.ascontiguousarray(np.asarray(frame)[..., ::-1]))
+    video.release()
 
 
 def render_views(mesh: TexturedMesh, cameras: Sequence[Camera], tick: Tick) -> Iterator[Image.Image]:

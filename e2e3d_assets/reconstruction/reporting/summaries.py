@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from ..delivery.lidar import utm
 from ..photo_set import PhotoCamera, PhotoSet
 from ..photo_set import PhotoRecord as GivenPhoto
 from ..report_schema import (
     CoverageSummary,
     DeliveredFile,
+    Georeference,
     LikenessSummary,
     MeshSummary,
     PhotoRecord,
@@ -29,11 +31,13 @@ from ..report_schema import (
     TextureSummary,
 )
 from ..sparse.match_document import MatchedPair, MatchesDocument
+from ..sparse.sparse_document import Georeference as FoundGeoreference
 from ..sparse.sparse_document import PhotoPose, SparseDocument
 from ..textured_mesh import TexturedMesh
 from .accuracy import point_uncertainty
 from .fidelity import Coverage, Likeness
 
+_NOT_DELIVERED = ("preview.jpg", "manifest.json")
 _PACKAGES = (
     "e2e3d-assets",
     "pycolmap",
@@ -102,9 +106,16 @@ def summarise_sparse(model: pycolmap.Reconstruction, document: SparseDocument) -
         observations=model.compute_num_observations(),
         mean_reprojection_error_px=model.compute_mean_reprojection_error(),
         mean_track_length=model.compute_mean_track_length(),
-        scale="metres" if document.georeference else "arbitrary",
+        scale="metres" if document.is_metric else "arbitrary",
+        frame=document.frame,
+        georeference=_georeference(document.georeference) if document.georeference else None,
         point_uncertainty=point_uncertainty(model),
     )
+
+
+def _georeference(found: FoundGeoreference) -> Georeference:
+    known = found.model_dump(include=set(Georeference.model_fields))
+    return Georeference(**known, epsg=utm(found).to_epsg() or 0)
 
 
 def summarise_mesh(mesh: TexturedMesh) -> MeshSummary:
@@ -177,7 +188,7 @@ def list_files(directories: Iterable[Path]) -> list[DeliveredFile]:
         DeliveredFile(path=path.relative_to(directory).as_posix(), bytes=path.stat().st_size)
         for directory in directories
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != "preview.jpg"
+        if path.is_file() and path.name not in _NOT_DELIVERED
     ]
 
 
