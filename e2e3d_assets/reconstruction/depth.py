@@ -18,8 +18,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,12 @@ from .stereo.devices import kernels_for
 from .stereo.estimation import Level, Problem, estimate
 from .stereo.packing import compare_depths
 from .stereo.propagation import State
+from .stereo.silhouettes import without_rims
 from .stereo.states import folder_of, has_state, load_depth, load_state, save_state
 from .stereo.views import Camera, ReferencePlan, SparseScene, plan_references, read_scene
 from .stereo.warming import warm_up
 
-ALGORITHM_VERSION = "1"
+ALGORITHM_VERSION = "2"
 WITNESSES = 12
 """Photos that may confirm a depth. More than it is estimated from: confirming is cheap."""
 
@@ -101,15 +103,36 @@ class DepthPlan:
             )
         return cls(scene, tuple(c.limited(options.max_photo_size) for c in scene.cameras), references)
 
-    @property
+    @cached_property
     def usable(self) -> list[ReferencePlan]:
         """The photos that get a depth map."""
         return [reference for reference in self.references if not reference.skipped_because]
 
+    @cached_property
+    def with_depth(self) -> frozenset[int]:
+        """Their indices."""
+        return frozenset(reference.photo for reference in self.usable)
+
+    def name(self, reference: ReferencePlan) -> str:
+        """The photo's name."""
+        return self.scene.names[reference.photo]
+
     def chosen(self, names: Sequence[str] | None) -> list[ReferencePlan]:
         """Those of ``names`` that get a depth map; None means all."""
-        wanted = None if names is None else set(names)
-        return [r for r in self.usable if wanted is None or self.scene.names[r.photo] in wanted]
+        wanted = set(self.scene.names if names is None else names)
+        return [reference for reference in self.usable if self.name(reference) in wanted]
+
+    def unfinished(
+        self, names: Sequence[str] | None, done: Callable[[str], bool], what: Callable[[str], str], monitor: Monitor
+    ) -> Iterator[ReferencePlan]:
+        """A step's work: the chosen photos that are not ``done``, each told as ``what``. Compiles the kernels first."""
+        warm_up(monitor)
+        chosen = self.chosen(names)
+        for position, reference in enumerate(chosen):
+            name = self.name(reference)
+            monitor.progress(position, len(chosen), what(name))
+            if not done(name):
+                yield reference
 
 
 def split_photos(undistorted: Path, options: DepthMapsOptions, most: int) -> list[list[str]]:
@@ -144,16 +167,13 @@ def search_depth_maps(
         photos: names of the chunk's photos.
     """
     plan = DepthPlan.read(undistorted, options)
-    warm_up(monitor)
-    references = plan.chosen(photos)
     kernels = kernels_for(options.device)
     levels = [Level(0.25, options.quarter_sweeps), Level(_HALF_SIZE, options.half_sweeps)]
-    for done, reference in enumerate(references):
-        name = plan.scene.names[reference.photo]
-        monitor.progress(done, len(references), f"coarse depth of {name} ({kernels.device})")
-        if not has_state(out, name):
-            problem = _problem(undistorted, plan, reference, options, out / "grey")
-            save_state(out, name, estimate(problem, levels, kernels, between_sweeps=monitor.check))
+    for reference in plan.unfinished(
+        photos, partial(has_state, out), lambda name: f"coarse depth of {name} ({kernels.device})", monitor
+    ):
+        problem = _problem(undistorted, plan, reference, options, out / "grey")
+        save_state(out, plan.name(reference), estimate(problem, levels, kernels, between_sweeps=monitor.check))
 
 
 def refine_depth_maps(
@@ -176,24 +196,20 @@ def refine_depth_maps(
         photos: names of the chunk's photos.
     """
     plan = DepthPlan.read(undistorted, options)
-    warm_up(monitor)
-    references = plan.chosen(photos)
-    usable = {reference.photo for reference in plan.usable}
     kernels = kernels_for(options.device)
     levels = [
         Level(_HALF_SIZE, 0, options.geometric_sweeps),
         Level(1.0, options.full_sweeps, keeps_views=options.keep_views),
     ]
-    for done, reference in enumerate(references):
-        name = plan.scene.names[reference.photo]
-        monitor.progress(done, len(references), f"depth of {name} ({kernels.device})")
-        if has_state(out, name):
-            continue
+    nothing = np.zeros((2, 2), np.float32)
+    for reference in plan.unfinished(
+        photos, partial(has_state, out), lambda name: f"depth of {name} ({kernels.device})", monitor
+    ):
+        name = plan.name(reference)
         coarse = folder_of(searched, name)
         problem = _problem(undistorted, plan, reference, options, coarse / "grey")
-        nothing = np.zeros((2, 2), np.float32)
         neighbours = [
-            load_depth(searched, plan.scene.names[source]) if source in usable else nothing
+            load_depth(searched, plan.scene.names[source]) if source in plan.with_depth else nothing
             for source in reference.sources
         ]
         state = estimate(problem, levels, kernels, load_state(coarse, name), neighbours, monitor.check)
@@ -220,23 +236,20 @@ def confirm_depth_maps(
         photos: names of the chunk's photos.
     """
     plan = DepthPlan.read(undistorted, options)
-    warm_up(monitor)
-    references = plan.chosen(photos)
-    usable = {reference.photo for reference in plan.usable}
-    for done, reference in enumerate(references):
-        name = plan.scene.names[reference.photo]
-        monitor.progress(done, len(references), f"confirming {name}")
-        if formats.map_path(out, "confidence", name).exists():
-            continue
-        camera = plan.cameras[reference.photo]
-        witnesses = [witness for witness in reference.witnesses if witness in usable]
+    for reference in plan.unfinished(photos, partial(_has_maps, out), lambda name: f"confirming {name}", monitor):
+        name = plan.name(reference)
         state = load_state(folder_of(refined, name), name)
-        confidence = _confirmed(plan, camera, witnesses, state, refined)
+        confidence = _confirmed(undistorted, plan, reference, state, refined)
         kept = confidence > 0
         formats.write_map(formats.map_path(out, "depth", name), np.where(kept, state.planes[..., 3], np.float32(0)))
         normals = np.where(kept[..., None], state.planes[..., :3], np.float32(0))
         formats.write_map(formats.map_path(out, "normal", name), normals)
         formats.write_map(formats.map_path(out, "confidence", name), confidence)
+
+
+def _has_maps(folder: Path, name: str) -> bool:
+    """The confidence map is written last."""
+    return formats.map_path(folder, "confidence", name).exists()
 
 
 def join_depth_maps(
@@ -295,30 +308,32 @@ def _fate(plan: DepthPlan, reference: ReferencePlan, out: Path) -> dict[str, Any
 
 
 def _confirmed(
-    plan: DepthPlan, camera: Camera, witnesses: Sequence[int], state: State, refined: Sequence[Path]
+    undistorted: Path, plan: DepthPlan, reference: ReferencePlan, state: State, refined: Sequence[Path]
 ) -> NDArray[np.float32]:
     """Confidence of each pixel; 0 where the depth is not to be believed."""
+    witnesses = [witness for witness in reference.witnesses if witness in plan.with_depth]
     if not witnesses:
         return np.zeros(state.costs.shape, np.float32)
+    camera = plan.cameras[reference.photo]
     others = [plan.cameras[witness] for witness in witnesses]
     compared = compare_depths(camera, others, [load_depth(refined, plan.scene.names[w]) for w in witnesses])
     depth = np.ascontiguousarray(state.planes[..., 3])
     loose = consistency.agreement(depth, compared, _MOST_PIXELS)
     tight = consistency.agreement(depth, compared, _MOST_PIXELS_ONE_WITNESS)
-    believed = ((loose.views >= 2) & (state.costs < _MOST_COST)) | (
+    agreed = ((loose.views >= 2) & (state.costs < _MOST_COST)) | (
         (tight.views >= 1) & (state.costs < _MOST_COST_ONE_WITNESS)
     )
-    believed &= ~consistency.speckles(
-        np.where(believed, depth, np.float32(0)), round(_SPECKLE_PIXELS_PER_MEGAPIXEL * depth.size / 1e6)
-    )
-    return np.where(believed, consistency.confidence(state.costs, loose, _MOST_PIXELS), np.float32(0))
+    photo = photos.read_grey(undistorted, plan.name(reference), camera)
+    kept = without_rims(np.where(agreed, depth, np.float32(0)), photo)
+    kept[consistency.speckles(kept, round(_SPECKLE_PIXELS_PER_MEGAPIXEL * depth.size / 1e6))] = 0
+    return np.where(kept > 0, consistency.confidence(state.costs, loose, _MOST_PIXELS), np.float32(0))
 
 
 def _problem(
     undistorted: Path, plan: DepthPlan, reference: ReferencePlan, options: DepthMapsOptions, grey: Path
 ) -> Problem:
     def read(photo: int) -> NDArray[np.uint8]:
-        return photos.read_grey(undistorted, plan.scene.names[photo], plan.cameras[photo], grey)
+        return photos.read_grey_once(undistorted, plan.scene.names[photo], plan.cameras[photo], grey)
 
     camera = plan.cameras[reference.photo]
     return Problem(
@@ -326,7 +341,7 @@ def _problem(
         [plan.cameras[source] for source in reference.sources],
         read(reference.photo),
         [read(source) for source in reference.sources],
-        photos.read_mask(undistorted, plan.scene.names[reference.photo], camera),
+        photos.read_mask(undistorted, plan.name(reference), camera),
         reference.depth_range,
         reference.baseline,
         options.views_per_pixel,

@@ -21,26 +21,36 @@ def read_colour(undistorted: Path, name: str, camera: Camera) -> NDArray[np.uint
     Raises:
         BadInput: if the photo is missing or cannot be decoded.
     """
-    image = cv2.imread(str(undistorted / "images" / name), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise BadInput("An undistorted photo is missing or broken", "Repeat the undistorted_photos stage", [name])
-    return resized(np.asarray(image, np.uint8), camera.width, camera.height)
+    return _read(undistorted, name, camera, cv2.IMREAD_COLOR_RGB)
 
 
-def read_grey(undistorted: Path, name: str, camera: Camera, folder: Path) -> NDArray[np.uint8]:
-    """A photo, (height, width) grey at the camera's size; kept in ``folder``, so that it is decoded once."""
+def read_grey(undistorted: Path, name: str, camera: Camera) -> NDArray[np.uint8]:
+    """A photo, (height, width) grey at the camera's size.
+
+    Raises:
+        BadInput: if the photo is missing or cannot be decoded.
+    """
+    return _read(undistorted, name, camera, cv2.IMREAD_GRAYSCALE)
+
+
+def read_grey_once(undistorted: Path, name: str, camera: Camera, folder: Path) -> NDArray[np.uint8]:
+    """As :func:`read_grey`, and kept in ``folder``: photos are sources of many others."""
     kept = folder / f"{name}.npy"
     if kept.exists():
         return np.load(kept, mmap_mode="r")
-    image = cv2.imread(str(undistorted / "images" / name), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise BadInput("An undistorted photo is missing or broken", "Repeat the undistorted_photos stage", [name])
-    grey = resized(np.asarray(image, np.uint8), camera.width, camera.height)
+    grey = read_grey(undistorted, name, camera)
     kept.parent.mkdir(parents=True, exist_ok=True)
     unfinished = kept.with_suffix(".unfinished.npy")
     np.save(unfinished, grey)
     unfinished.replace(kept)
     return grey
+
+
+def _read(undistorted: Path, name: str, camera: Camera, colours: int) -> NDArray[np.uint8]:
+    image = cv2.imread(str(undistorted / "images" / name), colours | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise BadInput("An undistorted photo is missing or broken", "Repeat the undistorted_photos stage", [name])
+    return resized(np.asarray(image, np.uint8), camera.width, camera.height)
 
 
 def read_mask(undistorted: Path, name: str, camera: Camera) -> NDArray[np.bool_]:
