@@ -1,13 +1,11 @@
 """Stage ``sparse_model``: poses of the photos and 3D points, in the world frame.
 
-What belongs here: the attempts at building, their order and choice, and the record of the result. The principal point
+What belongs here: the order of the steps, and the record of the result. The attempts at building, the principal point
 and the world frame have their own modules.
 """
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,45 +14,23 @@ from PIL import Image, ImageDraw
 
 from .errors import BadInput
 from .georeference.evidence import gather_evidence
-from .intake.calibrations import COLMAP_MODELS as CALIBRATED_MODELS
 from .monitor import Figures, Monitor
-from .native import run_cancellable, thread_count
 from .options import SparseModelOptions
 from .photo_set import PhotoSet
 from .photos import IMAGES
 from .preview import save_preview
 from .sparse.adjustment import adjust_finally
 from .sparse.alignment import Alignment, align_model
+from .sparse.attempts import MIN_PHOTOS, Attempts, ranked, solver_threads
 from .sparse.colmap_database import DATABASE
+from .sparse.contradictions import contradictions
 from .sparse.match_document import MatchesDocument, inliers_by_partner
 from .sparse.principal_point import Decision
 from .sparse.sparse_document import CameraResult, ModelSummary, PhotoPose, SparseDocument
 
 SPARSE = "sparse"
-MIN_PHOTOS = 3
 MIN_OBSERVATIONS = 12
 """A pose has six unknowns and each point gives two equations: fewer than this leave no check against chance."""
-
-
-@dataclass(frozen=True)
-class _Thresholds:
-    """What the incremental mapper asks of its first pair, and of each photo that it adds."""
-
-    name: str
-    init_inliers: int = 100
-    init_angle_deg: float = 16.0
-    pose_inliers: int = 30
-    pose_inlier_share: float = 0.25
-
-
-_ATTEMPTS = (
-    _Thresholds("usual thresholds"),
-    _Thresholds("first pair with fewer points and a smaller angle", 50, 6.0, 20),
-    _Thresholds("lowest thresholds", 25, 2.0, 15, 0.15),
-)
-_ADDING = _Thresholds("photos left over, with fewer points", pose_inliers=15, pose_inlier_share=0.12)
-_GOOD_ENOUGH = 0.6
-_ONE_THREAD_UP_TO = 60
 
 
 def build_sparse_model(
@@ -76,21 +52,22 @@ def build_sparse_model(
     photo_set = PhotoSet.load(photos)
     compared = MatchesDocument.load(matches)
     with tempfile.TemporaryDirectory(prefix=".mapping-", dir=out) as scratch:
-        mapping = _Mapping(photos / IMAGES, matches / DATABASE, Path(scratch), options, monitor)
+        mapping = Attempts(photos / IMAGES, matches / DATABASE, Path(scratch), options, monitor)
         models, attempts = mapping.run(len(compared.groups[0]), len(photo_set.accepted))
-        given = mapping.given_cameras
-    decisions: dict[pycolmap.Reconstruction, dict[int, Decision]] = {}
-    for model in models:
-        threads = solver_threads(len(photo_set.accepted))
-        decisions[model] = adjust_finally(model, options.refine_principal_point, threads, monitor, given)
-        leave_out_unsure_photos(model)
-    models = ranked([model for model in models if model.num_reg_images() >= MIN_PHOTOS])
-    if not models:
-        raise BadInput(
-            "No three photos could be brought into one model",
-            "Give sharper photos, taken while walking around the thing, each overlapping the next by two thirds",
-            [record.given_name for record in photo_set.accepted],
-        )
+        decisions: dict[pycolmap.Reconstruction, dict[int, Decision]] = {}
+        for model in models:
+            threads = solver_threads(len(photo_set.accepted))
+            choice, given = options.refine_principal_point, mapping.given_cameras
+            decisions[model] = adjust_finally(model, choice, threads, monitor, given)
+            leave_out_unsure_photos(model)
+        models = ranked([model for model in models if model.num_reg_images() >= MIN_PHOTOS])
+        if not models:
+            raise BadInput(
+                "No three photos could be brought into one model",
+                "Give sharper photos, taken while walking around the thing, each overlapping the next by two thirds",
+                [record.given_name for record in photo_set.accepted],
+            )
+        doubtful = contradictions(models[0], mapping.database, monitor)
     evidence = gather_evidence(photos, photos / IMAGES, options, monitor)
     alignments: list[Alignment] = []
     for number, model in enumerate(models):
@@ -105,6 +82,7 @@ def build_sparse_model(
         photos=_photo_poses(models, names, compared),
         cameras=_camera_results(models[0], decisions[models[0]]),
         models=[_summary(model) for model in models],
+        contradictions=doubtful,
         georeference=alignments[0].georeference,
         marker_scale=alignments[0].marker_scale,
         frame=alignments[0].frame,
@@ -112,121 +90,6 @@ def build_sparse_model(
     document.save(out)
     _draw_preview(models[0], out)
     return _figures(document, models[0])
-
-
-def solver_threads(photos: int) -> int:
-    """One for small sets, where more save no time and change the last digits with the machine; else all."""
-    return 1 if photos <= _ONE_THREAD_UP_TO else thread_count()
-
-
-class _Mapping:
-    """Attempts at one set of matches; the inputs stay untouched."""
-
-    def __init__(
-        self, images: Path, database: Path, scratch: Path, options: SparseModelOptions, monitor: Monitor
-    ) -> None:
-        self._images, self._scratch, self._options, self._monitor = images, scratch, options, monitor
-        self._database = Path(shutil.copyfile(database, scratch / DATABASE))  # COLMAP writes a log beside what it opens
-        self._runs = 0
-        with pycolmap.Database.open(self._database) as opened:
-            cameras = opened.read_all_cameras()
-        self.given_cameras = {
-            camera.camera_id: list(camera.params) for camera in cameras if camera.model_name in CALIBRATED_MODELS
-        }
-
-    def run(self, matched: int, given: int) -> tuple[list[pycolmap.Reconstruction], list[str]]:
-        """Models, the largest first, and what was tried.
-
-        Args:
-            matched: photos that hang together by matches: what a model can hold at best.
-            given: photos in all.
-        """
-        if self._options.mapper == "global":
-            return ranked(self._global()), ["global"]
-        models: list[pycolmap.Reconstruction] = []
-        tried: list[str] = []
-        for thresholds in _ATTEMPTS:
-            models = ranked([*self._incremental(thresholds, given), *models])
-            tried.append(thresholds.name)
-            if models and models[0].num_reg_images() >= max(MIN_PHOTOS, _GOOD_ENOUGH * matched):
-                break
-        if models and models[0].num_reg_images() < matched:
-            tried.append(_ADDING.name)
-            models = ranked([*self._incremental(_ADDING, given, models[0]), *models])
-        return without_repetition(models), tried
-
-    def _global(self) -> list[pycolmap.Reconstruction]:
-        options = pycolmap.GlobalPipelineOptions()
-        options.num_threads = thread_count()
-        options.random_seed = self._options.seed
-        options.min_model_size = MIN_PHOTOS
-        found = run_cancellable(
-            lambda _: pycolmap.global_mapping(self._database, self._images, self._next_folder(), options), self._monitor
-        )
-        for model in found.values():
-            for camera_id, params in self.given_cameras.items():  # this mapper refines every camera: take it back
-                if camera_id in model.cameras:
-                    model.camera(camera_id).params = params
-            model.update_point_3d_errors()
-        return list(found.values())
-
-    def _incremental(
-        self, thresholds: _Thresholds, given: int, start: pycolmap.Reconstruction | None = None
-    ) -> list[pycolmap.Reconstruction]:
-        options = pycolmap.IncrementalPipelineOptions()
-        options.min_model_size = MIN_PHOTOS
-        options.num_threads = solver_threads(given)
-        options.random_seed = self._options.seed
-        options.multiple_models = start is None
-        options.constant_cameras = set(self.given_cameras)
-        options.mapper.init_min_num_inliers = thresholds.init_inliers
-        options.mapper.init_min_tri_angle = thresholds.init_angle_deg
-        options.mapper.abs_pose_min_num_inliers = thresholds.pose_inliers
-        options.mapper.abs_pose_min_inlier_ratio = thresholds.pose_inlier_share
-        begin: Path | str = ""
-        registered = 0
-        if start is not None:
-            begin = self._next_folder()
-            start.write_binary(begin)
-            registered = start.num_reg_images()
-
-        def another(count: int = 1) -> None:
-            nonlocal registered
-            registered += count
-            if not self._monitor.cancelled.is_set():
-                self._monitor.progress(min(registered, given), given, "photos registered")
-
-        found = run_cancellable(
-            lambda token: pycolmap.incremental_mapping(
-                self._database, self._images, self._next_folder(), options, begin,
-                lambda: another(2), another, cancellation_token=token,
-            ),
-            self._monitor,
-        )  # fmt: skip
-        return [model for model in found.values() if model.num_reg_images() >= MIN_PHOTOS]
-
-    def _next_folder(self) -> Path:
-        self._runs += 1
-        folder = self._scratch / f"run{self._runs}"
-        folder.mkdir()
-        return folder
-
-
-def ranked(models: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
-    """Most registered photos first; of equals the one with more points."""
-    return sorted(models, key=lambda model: (model.num_reg_images(), model.num_points3D()), reverse=True)
-
-
-def without_repetition(models: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
-    """Ranked models less those whose photos are mostly in the ones before."""
-    kept: list[pycolmap.Reconstruction] = []
-    seen: set[str] = set()
-    for model in models:
-        names = {model.image(image_id).name for image_id in model.reg_image_ids()}
-        if len(names - seen) >= MIN_PHOTOS or not kept:
-            kept.append(model)
-            seen |= names
-    return kept
 
 
 def leave_out_unsure_photos(model: pycolmap.Reconstruction) -> None:
@@ -351,6 +214,7 @@ def _figures(document: SparseDocument, model: pycolmap.Reconstruction) -> Figure
         "mean_track_length": document.models[0].mean_track_length,
         "mean_observations_per_photo": round(model.compute_mean_observations_per_reg_image(), 1),
         "models": len(document.models),
+        "pairs_contradicting_model": len(document.contradictions),
         "principal_points_refined": sum(camera.principal_point_refined for camera in document.cameras),
         "georeferenced": document.georeference is not None,
     }

@@ -1,5 +1,6 @@
 """Synthetic models with exact truth: cameras on a ring, a strip or wherever, points, and noise on their images."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,19 @@ def centre_principal_point(model: pycolmap.Reconstruction) -> pycolmap.Reconstru
     return model
 
 
-def write_products(models: list[pycolmap.Reconstruction], photos: Path, matches: Path) -> list[str]:
+def write_products(
+    models: list[pycolmap.Reconstruction],
+    photos: Path,
+    matches: Path,
+    found: Callable[[int, int, np.ndarray], np.ndarray] = lambda i, j, matches: matches,
+) -> list[str]:
     """What stages photos and matches would leave of these models, each a group of photos of its own.
+
+    Args:
+        models: with their observations.
+        photos: gets the photos.
+        matches: gets database and document.
+        found: what matching made of the true (N, 2) matches of a group's i-th and j-th photo.
 
     Returns:
         the photos' names.
@@ -95,7 +107,7 @@ def write_products(models: list[pycolmap.Reconstruction], photos: Path, matches:
     pairs: list[MatchedPair] = []
     with pycolmap.Database.open(matches / DATABASE) as database:
         for model in models:
-            group_names, group_pairs = _write_group(database, model, len(names))
+            group_names, group_pairs = _write_group(database, model, len(names), found)
             names += group_names
             pairs += group_pairs
     close_journal(matches / DATABASE)
@@ -108,7 +120,10 @@ def write_products(models: list[pycolmap.Reconstruction], photos: Path, matches:
 
 
 def _write_group(
-    database: pycolmap.Database, model: pycolmap.Reconstruction, before: int
+    database: pycolmap.Database,
+    model: pycolmap.Reconstruction,
+    before: int,
+    found: Callable[[int, int, np.ndarray], np.ndarray],
 ) -> tuple[list[str], list[MatchedPair]]:
     camera = pycolmap.Camera(model.camera(1).todict())
     camera_id = database.write_camera(camera)
@@ -135,7 +150,7 @@ def _write_group(
     for i in range(len(ids)):
         for j in range(i + 1, len(ids)):
             common = sorted(points[i].keys() & points[j].keys())
-            fitting = np.array([(points[i][p], points[j][p]) for p in common], np.uint32)
+            fitting = found(i, j, np.array([(points[i][p], points[j][p]) for p in common], np.uint32))
             if len(fitting) < 15:
                 continue
             database.write_matches(ids[i], ids[j], fitting)
@@ -144,6 +159,6 @@ def _write_group(
             geometry.inlier_matches = fitting
             database.write_two_view_geometry(ids[i], ids[j], geometry)
             pairs.append(
-                MatchedPair(photos=(names[i], names[j]), matches=len(common), inliers=len(common), why=["exhaustive"])
+                MatchedPair(photos=(names[i], names[j]), matches=len(fitting), inliers=len(fitting), why=["exhaustive"])
             )
     return names, pairs

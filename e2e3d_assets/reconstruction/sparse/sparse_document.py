@@ -62,6 +62,14 @@ class ControlPointResult(_Record):
     offset_m: tuple[float, float, float] = Field(description="Model less survey: east, north, up.")
 
 
+class Contradiction(_Record):
+    """Two photos that fit one another by themselves, but not as the model has them."""
+
+    photos: tuple[str, str]
+    common_points: int
+    fitting_points: int = Field(description="Of the common points, those that the model explains.")
+
+
 class Georeference(_Record):
     """The world frame is east, north, up in metres with this WGS 84 origin."""
 
@@ -107,6 +115,9 @@ class SparseDocument(_Record):
     models: list[ModelSummary]
     georeference: Georeference | None = None
     marker_scale: MarkerScale | None = None
+    contradictions: list[Contradiction] = Field(
+        default=[], description="Pairs of parts that look alike, the strongest first: the model may have a part twice."
+    )
     frame: str = Field(description="How the world frame was found, in plain words.")
 
     @property
