@@ -97,6 +97,9 @@ class SparseSummary(_Record):
     scale: Literal["metres", "arbitrary"] = Field(description="Whether lengths in the files are metres.")
     frame: str = Field(default="", description="How the world frame was found, in plain words.")
     georeference: Georeference | None = Field(default=None, description="Null where the place is not known.")
+    look_alikes: list[tuple[str, str]] = Field(
+        default=[], description="Pairs of photos that fit one another, but not as the model has them."
+    )
     point_uncertainty: NonNegativeFloat | None = Field(
         default=None,
         description="Median standard deviation of a point's position by the adjustment's covariance, world units.",

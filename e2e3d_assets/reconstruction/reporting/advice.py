@@ -109,6 +109,17 @@ def _about_registration(photos: PhotosSummary, sparse: SparseSummary) -> Iterato
             message=f"The photos fall apart into {sparse.models} models; only the largest went on to the surface.",
             advice="Take photos that show parts of both, so that the groups join.",
         )
+    if sparse.look_alikes:
+        given_names = {photo.image: photo.name for photo in photos.items}
+        one, other = (given_names.get(name, name) for name in sparse.look_alikes[0])
+        yield QualityWarning(
+            code="look_alike_parts",
+            severity="warning",
+            message=f"{len(sparse.look_alikes)} pairs of photos look alike, but the model has them at different places "
+            f"({one} and {other}, for example): a repeated façade, or two like sides. A part may stand twice in it, "
+            "or two parts in one.",
+            advice="Compare it with the place there; if it is wrong, add photos all the way from one to the other.",
+        )
 
 
 def _neighbours_of_lost(photos: Sequence[PhotoRecord]) -> str:

@@ -109,6 +109,7 @@ def summarise_sparse(model: pycolmap.Reconstruction, document: SparseDocument) -
         scale="metres" if document.is_metric else "arbitrary",
         frame=document.frame,
         georeference=_georeference(document.georeference) if document.georeference else None,
+        look_alikes=[pair.photos for pair in document.contradictions],
         point_uncertainty=point_uncertainty(model),
     )
 

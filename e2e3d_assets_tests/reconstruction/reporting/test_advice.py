@@ -158,6 +158,7 @@ def test_blurred_photos_are_those_below_their_set():
     ("changes", "code"),
     [
         ({"sparse": GOOD_SPARSE.model_copy(update={"models": 2})}, "several_models"),
+        ({"sparse": GOOD_SPARSE.model_copy(update={"look_alikes": [("1.jpg", "7.jpg")]})}, "look_alike_parts"),
         ({"sparse": GOOD_SPARSE.model_copy(update={"mean_track_length": 2.3})}, "weak_overlap"),
         ({"sparse": GOOD_SPARSE.model_copy(update={"scale": "arbitrary"})}, "scale_unknown"),
         ({"photos": summary(*GOOD_PHOTOS.items, photo(12, points=20))}, "weakly_placed_photos"),
