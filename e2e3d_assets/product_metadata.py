@@ -55,7 +55,6 @@ def _photos(artifact: Artifact) -> dict[str, dg.MetadataValue]:
 
 
 def _row(photo: PhotoRecord) -> dg.TableRecord:
-    camera = " ".join(filter(None, (photo.camera.make, photo.camera.model)))
     return dg.TableRecord(
         {
             "photo": photo.given_name,
@@ -63,9 +62,6 @@ def _row(photo: PhotoRecord) -> dg.TableRecord:
             "why": photo.reason or (f"nearly equals {photo.duplicate_of}" if photo.duplicate_of else ""),
             "size": f"{photo.width} × {photo.height}" if photo.width else "",
             "sharpness": "" if photo.sharpness is None else f"{photo.sharpness:.2f}",
-            "camera": camera,
-            "taken": photo.taken or "",
-            "GPS": "yes" if photo.gps else "no",
         }
     )
 

@@ -5,7 +5,6 @@ What belongs here: which programs with which arguments. What does not: what they
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -31,7 +30,7 @@ _SECONDS_TO_STOP = 20
 
 
 def become_code_server(host: str, port: int, module: str) -> NoReturn:
-    """Replace this process by ``dagster api grpc`` on the definitions of a module.
+    """Be ``dagster api grpc`` on the definitions of a module, with runs that start at once.
 
     Raises:
         WrongSettings: a variable has an impossible value, or is misspelt.
@@ -45,9 +44,9 @@ def become_code_server(host: str, port: int, module: str) -> NoReturn:
     if settings.logs_bucket:
         create_bucket(f"s3://{settings.logs_bucket}", BucketOptions(**settings.bucket_options))
     Scratch(settings.scratch).sweep()
-    program = _program("dagster")
-    arguments = ["api", "grpc", "-m", module, "--location-name", LOCATION]
-    os.execv(program, [program, *arguments, "-h", host, "-p", str(port)])
+    from .code_server import serve
+
+    serve(module, ["--location-name", LOCATION, "-h", host, "-p", str(port)])
 
 
 def serve_ui(arguments: Sequence[str]) -> NoReturn:

@@ -85,6 +85,16 @@ def test_upload_becomes_a_model_and_is_told(production, receiver):
     assert [run["status"] for run in production.runs("banana")] == ["SUCCESS"], "and no second run"
 
 
+def test_runs_begin_with_the_code_loaded(production):
+    """Prevents each run from loading everything again, should Dagster change what the code server leans on."""
+    production.upload("forked", seconds={"photos": 2})
+    until(lambda: production.has_begun("photos"), 60, "the stage works")
+    parent = psutil.Process(production.journal()[0]["pid"]).parent()
+    assert parent is not None
+    assert "forkserver" in " ".join(parent.cmdline())
+    ends(production, "forked", "SUCCESS")
+
+
 def test_cancelled_run_stops_its_work(production):
     """Prevents native work, children, scratch and pool slots that outlive a cancelled run."""
     production.upload("slow", seconds={"depth_maps": 120}, children=["depth_maps"])
