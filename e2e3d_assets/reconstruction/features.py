@@ -30,6 +30,8 @@ from .sparse.reuse import file_digest, take_features
 FEATURES_FILE = "features.json"
 _BYTES_PER_PIXEL = 300.0
 """Peak memory of one SIFT thread: its scale space starts at twice the photo's size (measured: 299 to 307)."""
+FISHEYE_MODEL = "RADIAL_FISHEYE"
+_FISHEYE_FOCAL = 0.45  # of the longer side: about 127 degrees across it
 _PREVIEW_PHOTOS = 6
 _PREVIEW_POINTS = 400
 _PREVIEW_DIMMED = 0.6
@@ -130,6 +132,10 @@ def _import_group(images: Path, database: Path, group: Sequence[PhotoRecord], ca
     if calibration is not None:
         reader.camera_model, params = calibration.for_size(width, height)
         reader.camera_params = ",".join(map(str, params))
+    elif group[0].camera.fisheye:
+        reader.camera_model = FISHEYE_MODEL
+        focal = _focal_prior(group) or _FISHEYE_FOCAL * max(width, height)
+        reader.camera_params = f"{focal},{width / 2},{height / 2},0,0"
     elif (focal := _focal_prior(group)) is not None:
         reader.camera_params = f"{focal},{width / 2},{height / 2},0"
     names = [str(record.name) for record in group]

@@ -29,6 +29,7 @@ class PhotoCamera(_Record):
     focal_px: float | None = Field(
         default=None, description="Focal length in pixels of the stored photo, from its EXIF."
     )
+    fisheye: bool = Field(default=False, description="Whether its lens bends straight lines on purpose.")
 
 
 class Gps(_Record):

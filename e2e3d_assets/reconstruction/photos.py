@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from queue import LifoQueue
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .errors import BadInput
 from .georeference import control_points
-from .intake import archives, calibrations, decoding, duplicates, video
+from .intake import archives, calibrations, decoding, duplicates, panoramas, video
 from .intake.masks import is_mask, keep_masks, mask_path
 from .intake.sandbox import DecoderDied, Sandbox
 from .intake.storing import StoredPhoto, measure_photo, store_photo
@@ -140,10 +140,29 @@ def _find_photos(
             folder = unpacked / f"video{number}"
             folder.mkdir()
             photos += video.extract_frames(path, folder, name, options.video_step, options.max_video_frames, monitor)
+    photos = _split_panoramas(photos, unpacked, options, monitor)
     if not photos:
         remedy = _REMEDY.format(options.min_photos)
         raise BadInput("The upload holds no photos, video or archive of photos", remedy, [name for _, name in files])
     return source, sorted(photos, key=lambda photo: natural_key(photo[1])), masks
+
+
+def _split_panoramas(
+    photos: Sequence[tuple[Path, str]], unpacked: Path, options: PhotosOptions, monitor: Monitor
+) -> list[tuple[Path, str]]:
+    """Photos, with the views of each 360° panorama in its place; a broken one stays, to be refused with its reason."""
+    split: list[tuple[Path, str]] = []
+    for number, (path, name) in enumerate(photos):
+        views = [(path, name)]
+        if path.stat().st_size and decoding.is_jpeg(path) and panoramas.is_panorama(path):
+            folder = unpacked / f"panorama{number}"
+            folder.mkdir()
+            monitor.progress(number, len(photos), f"splitting {name}")
+            with suppress(decoding.UnusablePhoto):
+                measure_photo(path, options.min_size, options.max_pixels, monitor)
+                views = panoramas.split(path, folder, name, monitor)
+        split += views
+    return split
 
 
 def _keep_calibrations(files: Sequence[tuple[Path, str]], out: Path) -> None:

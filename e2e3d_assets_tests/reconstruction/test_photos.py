@@ -144,16 +144,6 @@ def _png_claiming(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
-def test_panoramas_are_refused_with_the_reason(upload: Path, out: Path):
-    """A 360° photo taken for an ordinary one would bend everything around it."""
-    save_photos(upload, ["a.jpg", "b.jpg", "c.jpg"])
-    xmp = (
-        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><GPano:ProjectionType>equirectangular</GPano:ProjectionType></x:xmpmeta>'
-    )
-    textured(9, 800, 400).save(upload / "round.jpg", xmp=xmp)
-    assert "panorama" in reason_of(prepare(upload, out), "round.jpg")
-
-
 def test_same_photo_ten_times(upload: Path, out: Path):
     """Copies of one photo show nothing from two sides: no model can come of them."""
     data = io.BytesIO()

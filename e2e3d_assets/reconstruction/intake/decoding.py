@@ -80,10 +80,17 @@ def open_photo(path: Path, min_size: int, max_pixels: int) -> Image.Image:
     if min(width, height) < min_size:
         photo.close()
         raise UnusablePhoto(f"{width} x {height} pixels are too few: the shorter side must have {min_size}")
-    if b"equirectangular" in _xmp(photo):
-        photo.close()
-        raise UnusablePhoto("it is a 360° panorama: give ordinary photos, or views cut out of it")
     return photo
+
+
+def open_jpeg(path: Path) -> Image.Image:
+    """Read the header of a JPEG, without any check."""
+    return Image.open(path, formats=("JPEG",))
+
+
+def says_equirectangular(photo: Image.Image) -> bool:
+    """Whether a photo's XMP calls it a 360° panorama."""
+    return b"equirectangular" in _xmp(photo)
 
 
 def _open(path: Path) -> Image.Image:

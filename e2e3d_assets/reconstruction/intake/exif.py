@@ -5,6 +5,7 @@ with a broken one, is an ordinary photo. What does not: deciding what the values
 """
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,8 @@ from ..photo_set import Gps, PhotoCamera
 
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 _MM_PER_RESOLUTION_UNIT = {2: 25.4, 3: 10.0, 4: 1.0}
+_FISHEYE_NAMES = re.compile(r"fish-?\s?eye|gopro|hero\d")
+_SHORTEST_STRAIGHT_MM = 10.0
 _SANE_FOCAL_IN_DIAGONALS = (0.1, 20.0)
 
 
@@ -23,14 +26,26 @@ def read_camera(exif: Image.Exif, width: int, height: int) -> PhotoCamera:
     tags = _sub_directory(exif, ExifTags.IFD.Exif)
     focal_mm = _positive(tags.get(ExifTags.Base.FocalLength))
     focal_35mm = _positive(tags.get(ExifTags.Base.FocalLengthIn35mmFilm))
+    make, model = _text(exif.get(ExifTags.Base.Make)), _text(exif.get(ExifTags.Base.Model))
+    lens = _text(tags.get(ExifTags.Base.LensModel))
     return PhotoCamera(
-        make=_text(exif.get(ExifTags.Base.Make)),
-        model=_text(exif.get(ExifTags.Base.Model)),
-        lens=_text(tags.get(ExifTags.Base.LensModel)),
+        make=make,
+        model=model,
+        lens=lens,
+        fisheye=is_fisheye(make, model, lens, focal_35mm),
         focal_mm=focal_mm,
         focal_35mm=focal_35mm,
         focal_px=_focal_px(tags, focal_mm, focal_35mm, width, height),
     )
+
+
+def is_fisheye(make: str | None, model: str | None, lens: str | None, focal_35mm: float | None) -> bool:
+    """Whether a lens images angles evenly, and straight lines bent.
+
+    A short focal length alone says so only below what telephones' wide cameras write (13 mm): those are corrected.
+    """
+    words = " ".join(filter(None, (make, model, lens))).lower()
+    return bool(_FISHEYE_NAMES.search(words)) or (focal_35mm is not None and focal_35mm < _SHORTEST_STRAIGHT_MM)
 
 
 def read_gps(exif: Image.Exif) -> Gps | None:

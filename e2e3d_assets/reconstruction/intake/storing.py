@@ -51,6 +51,8 @@ def store_photo(
         UnusablePhoto: with the reason; ``target`` may be left half written.
     """
     with decoding.open_photo(path, min_size, max_pixels) as photo:
+        if decoding.says_equirectangular(photo):
+            raise decoding.UnusablePhoto("it is a 360° panorama, which is split only if it is a JPEG and whole")
         if decoding.is_plain_jpeg(photo):
             width, height = photo.size
             pixels = decoding.decode_reduced(photo, LONG_SIDE)

@@ -18,7 +18,8 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from ..photo_files import textured
+from ..photo_files import save_dng, textured
+from .panorama_room import panorama
 
 pillow_heif.register_heif_opener()
 
@@ -54,6 +55,7 @@ def whole_files() -> dict[str, bytes]:
         "progressive.jpg": (picture, {"progressive": True, "subsampling": 0}),
         "cmyk.jpg": (picture.convert("CMYK"), {}),
         "grey.jpg": (picture.convert("L"), {}),
+        "panorama.jpg": (panorama(np.zeros(3), 0, 200), {"xmp": b"<GPano>equirectangular</GPano>"}),
         "plain.png": (picture, {}),
         "grey16.png": (grey16, {}),
         "palette.png": (picture.convert("P"), {}),
@@ -71,6 +73,9 @@ def whole_files() -> dict[str, bytes]:
         "photo.avif": (picture, {}),
     }
     files = {name: _saved(*made, name) for name, made in pictures.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        save_dng(Path(folder, "raw.dng"), picture, orientation=6)
+        files["raw.dng"] = Path(folder, "raw.dng").read_bytes()
     files |= {name: _packed(name) for name in ("photos.zip", "photos.tar", "photos.tar.gz")}
     return files | {f"video.{suffix}": _video(suffix, code) for suffix, code in (("mp4", "mp4v"), ("avi", "MJPG"))}
 
