@@ -156,7 +156,7 @@ def _about_accuracy(photos: PhotosSummary, sparse: SparseSummary) -> Iterator[Qu
             message=f"Each point is seen by only {sparse.mean_track_length:.1f} photos on average: shape may drift.",
             advice="Take photos closer to one another, so that every part is in four or more of them.",
         )
-    weak = [p for p in photos.items if p.fate == "registered" and (p.points or 0) < _WEAK_PHOTO_POINTS]
+    weak = _weakly_placed(photos)
     if weak:
         yield QualityWarning(
             code="weakly_placed_photos",
@@ -166,12 +166,23 @@ def _about_accuracy(photos: PhotosSummary, sparse: SparseSummary) -> Iterator[Qu
         )
 
 
-def _about_photos(photos: PhotosSummary) -> Iterator[QualityWarning]:
+def doubtful(photos: PhotosSummary) -> list[PhotoRecord]:
+    """The photos to take again, as far as a single photo can be blamed."""
+    return [*_weakly_placed(photos), *_blurred(photos)]
+
+
+def _weakly_placed(photos: PhotosSummary) -> list[PhotoRecord]:
+    return [p for p in photos.items if p.fate == "registered" and (p.points or 0) < _WEAK_PHOTO_POINTS]
+
+
+def _blurred(photos: PhotosSummary) -> list[PhotoRecord]:
     used = [photo for photo in photos.items if photo.fate != "rejected" and photo.sharpness is not None]
-    if not used:
-        return
-    limit = _BLURRED_SHARE * float(np.median([photo.sharpness or 0.0 for photo in used]))
-    blurred = [photo for photo in used if (photo.sharpness or 0.0) < limit]
+    limit = _BLURRED_SHARE * float(np.median([photo.sharpness or 0.0 for photo in used])) if used else 0.0
+    return [photo for photo in used if (photo.sharpness or 0.0) < limit]
+
+
+def _about_photos(photos: PhotosSummary) -> Iterator[QualityWarning]:
+    blurred = _blurred(photos)
     if blurred:
         yield QualityWarning(
             code="blurred_photos",

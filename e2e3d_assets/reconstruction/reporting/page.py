@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..report_schema import DeliveredFile, Report
-from . import pictures, plots, summaries
+from . import advice, pictures, plots, summaries
 from .evidence import Evidence, Findings
 from .progress import Tick
 
@@ -71,12 +71,14 @@ def render_page(
 def _plots(report: Report, evidence: Evidence) -> dict[str, str]:
     numbers = {photo.image: i for i, photo in enumerate(report.photos.items, 1) if photo.image is not None}
     images = evidence.images
+    doubtful = {photo.image for photo in advice.doubtful(report.photos)}
     cameras = [
         plots.PlanCamera(
             numbers[image.name],
             image.name,
             tuple(image.projection_center()[:2]),
             tuple(image.viewing_direction()[:2]),
+            image.name in doubtful,
         )
         for image in images
     ]

@@ -24,12 +24,21 @@ _MOST_EDGES = 1500
 
 @dataclass(frozen=True)
 class PlanCamera:
-    """A camera seen from above: number in the photo table, name, (x, y) and the (x, y) of its viewing direction."""
+    """A camera seen from above.
+
+    Attributes:
+        number: in the table of photos.
+        name: of the photo.
+        position: (x, y), world frame.
+        forward: (x, y) of the viewing direction.
+        doubtful: whether it is drawn as one to take again.
+    """
 
     number: int
     name: str
     position: tuple[float, float]
     forward: tuple[float, float]
+    doubtful: bool = False
 
 
 def round_up(value: float) -> float:
@@ -172,16 +181,17 @@ def _plan_camera(camera: PlanCamera, at) -> str:
     x, y = at(camera.position)
     dx, dy = camera.forward[0], -camera.forward[1]
     length = math.hypot(dx, dy)
+    kind = "camera doubtful" if camera.doubtful else "camera"
     tip = f"<title>{camera.number}: {escape(camera.name)}</title>"
     if length < 0.15:  # it looks down
-        shape = f'<circle class="camera" cx="{x:.1f}" cy="{y:.1f}" r="5">{tip}</circle>'
+        shape = f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="5">{tip}</circle>'
         return f'{shape}<text class="number" x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle">{camera.number}</text>'
     dx, dy = dx / length, dy / length
     left, right = (x + 15 * dx + 7 * dy, y + 15 * dy - 7 * dx), (x + 15 * dx - 7 * dy, y + 15 * dy + 7 * dx)
     corners = f"{x:.1f},{y:.1f} {left[0]:.1f},{left[1]:.1f} {right[0]:.1f},{right[1]:.1f}"
     label = f'x="{x - 9 * dx:.1f}" y="{y - 9 * dy + 4:.1f}" text-anchor="middle"'
     return (
-        f'<polygon class="camera" points="{corners}">{tip}</polygon><text class="number" {label}>{camera.number}</text>'
+        f'<polygon class="{kind}" points="{corners}">{tip}</polygon><text class="number" {label}>{camera.number}</text>'
     )
 
 

@@ -12,7 +12,7 @@ from e2e3d_assets.reconstruction.report_schema import (
     SparseSummary,
     TextureSummary,
 )
-from e2e3d_assets.reconstruction.reporting.advice import Ring, judge
+from e2e3d_assets.reconstruction.reporting.advice import Ring, doubtful, judge
 
 GOOD_SPARSE = SparseSummary(
     models=1,
@@ -184,3 +184,15 @@ def test_unknown_figures_give_no_warning():
         photos=0, median_psnr_db=None, median_coverage=None, worst_photo=None, worst_psnr_db=None
     )
     assert warnings(texture=texture, likeness=likeness, depth=None) == {}
+
+
+def test_a_weakly_placed_photo_is_told_with_its_neighbours():
+    """ "Add photos between them" does not say where to stand."""
+    items = [photo(i, points=20 if i == 4 else 900) for i in range(12)]
+    assert "between 3.jpg and 5.jpg" in warnings(summary(*items))["weakly_placed_photos"].advice
+
+
+def test_photos_to_take_again_are_the_weak_and_the_blurred():
+    """The plan of cameras marks them: a sharp, well-placed one in red sends people to the wrong place."""
+    items = [photo(i, points=20 if i == 4 else 900, sharpness=0.2 if i == 7 else 0.7) for i in range(12)]
+    assert [each.name for each in doubtful(summary(*items))] == ["4.jpg", "7.jpg"]
