@@ -17,7 +17,7 @@ def features(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact
 
 
 @stage_asset(
-    group_name="sparse", kinds={"colmap", "sqlite"}, code_version="2", pool="cpu_heavy", tags={"cost": "medium"}
+    group_name="sparse", kinds={"colmap", "sqlite"}, code_version="3", pool="cpu_heavy", tags={"cost": "medium"}
 )
 def matches(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact, features: Artifact):
     """Pairs of photos that see the same place, geometrically verified; `matches.json` says which and why."""
@@ -26,7 +26,7 @@ def matches(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact,
     yield from stages.run(context, match_features, photos, features)
 
 
-@stage_asset(group_name="sparse", kinds={"colmap"}, code_version="2", pool="cpu_heavy", tags={"cost": "medium"})
+@stage_asset(group_name="sparse", kinds={"colmap"}, code_version="3", pool="cpu_heavy", tags={"cost": "medium"})
 def sparse_model(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact, matches: Artifact):
     """Camera poses, intrinsics and 3D points: COLMAP models, the largest first; georegistered where there is GPS."""
     from ..reconstruction.mapping import build_sparse_model

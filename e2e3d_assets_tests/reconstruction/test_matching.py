@@ -3,8 +3,11 @@
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pycolmap
 import pytest
+from PIL import Image
 
 from e2e3d_assets.reconstruction.errors import BadInput
 from e2e3d_assets.reconstruction.features import extract_features
@@ -14,7 +17,7 @@ from e2e3d_assets.reconstruction.options import FeaturesOptions, MatchesOptions,
 from e2e3d_assets.reconstruction.photos import prepare_photos
 from e2e3d_assets.reconstruction.sparse.match_document import MatchedPair, MatchesDocument, connected_groups
 
-from .photo_files import save_photos
+from .photo_files import save_photos, textured
 from .sample_run import SampleRun
 
 
@@ -28,6 +31,7 @@ def test_sample_photos_hang_together(sample_run: SampleRun):
     assert len(document.pairs) == 10
     assert len(document.groups[0]) == 5
     assert sample_run.figures["matches"]["pairs_verified"] >= 7
+    assert sample_run.figures["matches"]["parallax_percent"] > 2
     names = {path.name for path in sample_run["matches"].iterdir()}
     assert names == {"database.db", "matches.json", "preview.jpg"}
 
@@ -69,6 +73,23 @@ def test_photos_of_different_places(tmp_path: Path):
     assert caught.value.files == ("a b.jpg", "b.jpg", "c.jpg", "d.jpg")
     assert not (tmp_path / "matches" / "matches.json").exists()
     shutil.rmtree(tmp_path / "matches")
+
+
+def test_turning_on_the_spot_is_refused(tmp_path: Path):
+    """A panorama gives a model of a bent wall with fine figures, and an hour of dense reconstruction of nothing."""
+    for name in ("upload", "photos", "features", "matches"):
+        (tmp_path / name).mkdir()
+    wall = np.asarray(textured(0, 1400, 900))
+    for index, angle in enumerate(np.radians([-12, -4, 4, 12])):
+        turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+        camera, wide = (np.array([[500, 0, w / 2], [0, 500, h / 2], [0, 0, 1.0]]) for w, h in ((420, 320), (1400, 900)))
+        photo = cv2.warpPerspective(wall, camera @ turn @ np.linalg.inv(wide), (420, 320), flags=cv2.INTER_AREA)
+        Image.fromarray(photo).save(tmp_path / "upload" / f"{index}.jpg", quality=95)
+    prepare_photos(tmp_path / "upload", tmp_path / "photos", PhotosOptions(), Monitor())
+    options = FeaturesOptions(max_features=1000)
+    extract_features(tmp_path / "photos", tmp_path / "features", options, Monitor())
+    with pytest.raises(BadInput, match="from one spot"):
+        match_features(tmp_path / "photos", tmp_path / "features", tmp_path / "matches", MatchesOptions(), Monitor())
 
 
 def test_groups_are_ranked_and_complete():
