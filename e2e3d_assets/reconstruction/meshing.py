@@ -7,6 +7,12 @@ Screened Poisson reconstruction (Kazhdan and Hoppe, "Screened Poisson Surface Re
 accurate, smooth surface, but closes what it can, also where nobody looked. So each of its vertices is put to the vote:
 depth maps that look through it refute it, points and depth maps on it support it. Refuted surface goes; unsupported
 surface stays only where it closes a hole that no photo contradicts.
+
+A minimal cut through the Delaunay tetrahedra of 165,000 points, with soft visibility (Labatut, Pons and Keriven,
+"Robust and Efficient Surface Reconstruction from Range Data", CGF 2009), was tried on a rendered yard with a railing, a
+stem and a pole before a blank sky (14 photos of 0.75 megapixels), each followed by the removal of what is too wide.
+F at 5, 10, 20 mm was 0.904, 0.933, 0.951, here 0.915, 0.941, 0.957; of the stem it kept 21 %, here 97 %, of the pole
+21 % and 88 %; it took 70 CPU seconds, here 44.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,6 +41,7 @@ _CORE_QUANTILE = 0.005  # the region is that of all points but this share on eac
 _CORE_MARGIN = 0.25  # … and so much of its size more
 _FACES_PER_BUDGET_FACE = 8  # finer before simplification than after it
 _FACES_PER_CELL = 2
+_POINTS_PER_CELL = 1.5  # on average; a finer octree would follow single points, and takes gigabytes
 _SHALLOWEST, _DEEPEST = 6, 11  # octree levels; 12 needs more than 10 GB
 _PADDING = 1.1  # Poisson's cube, relative to the points'
 _NEIGHBOURS = 8
@@ -147,9 +154,9 @@ def _read(path: Path) -> _Cloud:
 def _thinned(cloud: _Cloud, extent: float, max_faces: int) -> tuple[_Cloud, int]:
     """The cloud with at most one point in half an octree cell, and the octree's depth.
 
-    It is as fine as the budget of faces can show: the surface crosses so many cells at most.
+    It is as fine as the budget of faces can show (the surface crosses so many cells at most) and the points fill.
     """
-    most_cells = max_faces * _FACES_PER_BUDGET_FACE // _FACES_PER_CELL
+    most_cells = min(max_faces * _FACES_PER_BUDGET_FACE / _FACES_PER_CELL, len(cloud) / _POINTS_PER_CELL)
     thinned = cloud.thinned(_cell(extent, _DEEPEST) / 2)
     for depth in range(_DEEPEST, _SHALLOWEST, -1):
         coarser = thinned.thinned(_cell(extent, depth))
