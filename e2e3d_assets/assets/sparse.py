@@ -7,7 +7,7 @@ from ..storage.artifacts import Artifact
 
 
 @stage_asset(
-    group_name="sparse", kinds={"colmap", "sqlite"}, code_version="3", pool="cpu_heavy", tags={"cost": "medium"}
+    group_name="sparse", kinds={"colmap", "sqlite"}, code_version="4", pool="cpu_heavy", tags={"cost": "medium"}
 )
 def features(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact):
     """SIFT key points and descriptors of every photo, in a COLMAP database; photos of one camera share intrinsics."""

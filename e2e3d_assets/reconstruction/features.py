@@ -115,12 +115,14 @@ def extract_features(
 
 
 def group_by_camera(records: Sequence[PhotoRecord]) -> list[list[PhotoRecord]]:
-    """Photos that may share intrinsics: same body, lens, focal length and photo size."""
+    """Photos that may share intrinsics: same body, lens, focal length, zoom by software, and photo size."""
     groups: dict[Hashable, list[PhotoRecord]] = {}
     for record in records:
         camera = record.camera
-        focal = round(camera.focal_mm, 2) if camera.focal_mm is not None else camera.focal_35mm
-        key = camera.make, camera.model, camera.lens, focal, record.width, record.height
+        body = camera.make, camera.model, camera.serial
+        focal = round(camera.focal_mm, 2) if camera.focal_mm is not None else None
+        zoom = focal, camera.focal_35mm, camera.digital_zoom
+        key = body, camera.lens, zoom, record.width, record.height
         groups.setdefault(key, []).append(record)
     return list(groups.values())
 

@@ -21,6 +21,7 @@ class PhotoCamera(_Record):
 
     make: str | None = None
     model: str | None = None
+    serial: str | None = Field(default=None, description="Of the body: two of one model have different sensors.")
     lens: str | None = None
     focal_mm: float | None = None
     focal_35mm: float | None = Field(
@@ -29,6 +30,7 @@ class PhotoCamera(_Record):
     focal_px: float | None = Field(
         default=None, description="Focal length in pixels of the stored photo, from its EXIF."
     )
+    digital_zoom: float | None = Field(default=None, description="Times that the camera has enlarged the middle.")
     fisheye: bool = Field(default=False, description="Whether its lens bends straight lines on purpose.")
 
 

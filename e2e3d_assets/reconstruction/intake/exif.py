@@ -31,7 +31,9 @@ def read_camera(exif: Image.Exif, width: int, height: int) -> PhotoCamera:
     return PhotoCamera(
         make=make,
         model=model,
+        serial=_text(tags.get(ExifTags.Base.BodySerialNumber)),
         lens=lens,
+        digital_zoom=zoom if (zoom := _positive(tags.get(ExifTags.Base.DigitalZoomRatio))) != 1.0 else None,
         fisheye=is_fisheye(make, model, lens, focal_35mm),
         focal_mm=focal_mm,
         focal_35mm=focal_35mm,
