@@ -23,7 +23,9 @@ _FLOW_WIDTH = 320
 _SEARCH_SHARE = 0.4  # of a step: how far back the sharpest frame may lie
 _MAX_TRACKED = 300
 _LOOKED_AT_PER_SECOND = 10.0
+_MAX_RATE = 1000.0  # more is a clock's rate, which some files with a varying frame rate give
 _MIN_SURVIVING_SHARE = 0.3
+_TAKING = "taking frames from the video"
 _REMEDY = "Upload it as MP4 with H.264, or photos"
 JPEG_QUALITY = 95
 
@@ -94,11 +96,13 @@ def choose_frames(moved: list[float], sharpness: list[float], step: float, max_f
 def _look_through(video: Path, given_name: str, monitor: Monitor) -> list[_Seen]:
     reader = _open(video, given_name)
     total = max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT)))
-    every = max(1, round((reader.get(cv2.CAP_PROP_FPS) or 30.0) / _LOOKED_AT_PER_SECOND))
+    rate = reader.get(cv2.CAP_PROP_FPS)
+    every = max(1, round((rate if 1.0 <= rate <= _MAX_RATE else 30.0) / _LOOKED_AT_PER_SECOND))
     seen: list[_Seen] = []
     before: MatLike | None = None
     index = 0
     while reader.grab():
+        monitor.progress(min(index, total), total, "looking through the video")
         if index % every == 0:
             readable, frame = reader.retrieve()
             if readable:
@@ -107,7 +111,6 @@ def _look_through(video: Path, given_name: str, monitor: Monitor) -> list[_Seen]
                 moved = 0.0 if before is None else _movement(before, small)
                 seen.append(_Seen(index, moved, sharpness_of(grey)))
                 before = small
-                monitor.progress(min(index, total), total, "looking through the video")
         index += 1
     reader.release()
     if not seen:
@@ -136,6 +139,7 @@ def _write_frames(
     for number in wanted:
         while index < number and reader.grab():
             index += 1
+            monitor.progress(len(files), len(wanted), _TAKING)  # between two frames a camera may rest for minutes
         readable, frame = reader.read()
         index += 1
         if not readable:
@@ -144,7 +148,7 @@ def _write_frames(
         if not cv2.imwrite(str(file), frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
             raise OSError(f"cannot write {file.name}")
         files.append((file, f"{given_name}#frame_{number:06d}.jpg"))
-        monitor.progress(len(files), len(wanted), "taking frames from the video")
+        monitor.progress(len(files), len(wanted), _TAKING)
     reader.release()
     return files
 

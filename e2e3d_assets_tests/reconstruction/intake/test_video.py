@@ -1,10 +1,12 @@
 """Frames of a video are chosen by what they show."""
 
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from e2e3d_assets.reconstruction.errors import BadInput
 from e2e3d_assets.reconstruction.intake.video import choose_frames, extract_frames
@@ -49,6 +51,38 @@ def test_frame_limit_widens_the_steps():
     chosen = choose_frames([0.0, *[0.05] * 400], [1.0] * 401, 0.05, 20)
     assert 15 <= len(chosen) <= 20
     assert chosen[-1] >= 370
+
+
+def test_a_telephone_held_upright(tmp_path: Path):
+    """Telephones write upright videos lying, with a note to turn them: unturned, up would point sideways."""
+    video = pan(tmp_path / "pan.mp4", list(range(0, 400, 20)))
+    data = video.read_bytes()
+    matrix = data.index(b"tkhd") + 4 + 40
+    quarter = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    video.write_bytes(data[:matrix] + quarter + data[matrix + 36 :])
+    frames = extract_frames(video, tmp_path, "pan.mp4", 0.2, 10, Monitor())
+    upright = np.rot90(np.asarray(textured(0, 1600, 240))[:, :320].astype(float), -1)
+    with Image.open(frames[0][0]) as frame:
+        assert frame.size == (240, 320)
+        assert np.abs(np.asarray(frame, float) - upright).mean() < 12
+
+
+def test_frames_overlap_whatever_the_speed(tmp_path: Path):
+    """Too far apart, two frames have nothing in common; by the clock a fast turn falls into a gap."""
+    starts = [*range(0, 200, 4), *range(200, 900, 16)]
+    frames = extract_frames(pan(tmp_path / "pan.mp4", starts), tmp_path, "pan.mp4", 0.12, 100, Monitor())
+    numbers = [int(name.split("_")[1].split(".")[0]) for _, name in frames]
+    steps = np.diff([starts[number] for number in numbers])
+    assert steps.max() < 0.25 * 320
+    assert np.median(steps) == pytest.approx(0.12 * 320, rel=0.35)
+
+
+def test_a_long_rest_is_not_taken_for_a_hang(tmp_path: Path):
+    """Between two chosen frames may lie minutes of rest: the decoder must say all the while that it lives."""
+    video = pan(tmp_path / "pan.mp4", [*range(0, 200, 40), *[200] * 120, *range(200, 400, 40)])
+    told: list[tuple[int, int, str]] = []
+    extract_frames(video, tmp_path, "pan.mp4", 0.2, 10, Monitor(lambda *progress: told.append(progress)))
+    assert sum(what.startswith("taking") for _, _, what in told) > 100
 
 
 def test_unreadable_video_is_named(tmp_path: Path):
