@@ -146,25 +146,32 @@ def _read_usdz(path: Path) -> _Seen:
 
 
 def _read_tiles(path: Path) -> _Seen:
-    """Of the finest tiles, which together are the model; the others are opened as well."""
+    """Of the finest tiles, which together are the model and overlap at their rims; the others are opened as well."""
     root = json.loads((path / "tileset.json").read_text("utf-8"))["root"]
     finest = list(_finest(path, root))
-    bounds = np.array([seen.bounds for seen in finest])
-    together = np.array([bounds[:, 0].min(axis=0), bounds[:, 1].max(axis=0)])
-    return _Seen(sum(seen.count for seen in finest), together, all(seen.textured for seen in finest))
+    triangles = np.unique(np.concatenate([_triangles(file) for file, _ in finest]), axis=0)
+    return _Seen(len(triangles), _bounds(triangles.reshape(-1, 3)), all(seen.textured for _, seen in finest))
 
 
-def _finest(directory: Path, tile: dict[str, Any]) -> Iterator[_Seen]:
-    seen = _read_glb(directory / tile["content"]["uri"]) if "content" in tile else None
-    box = np.array(tile["boundingVolume"]["box"]).reshape(4, 3)
-    half = np.abs(box[1:]).sum(axis=0)
-    limit = half + _TOLERANCE * half.max()
-    if seen is not None and (np.abs(seen.bounds - box[0]) > limit).any():
-        raise ValueError(f"{tile['content']['uri']} does not lie in its box")
+def _finest(directory: Path, tile: dict[str, Any]) -> Iterator[tuple[Path, _Seen]]:
     for child in tile.get("children", ()):
         yield from _finest(directory, child)
-    if seen is not None and not tile.get("children"):
-        yield seen
+    if "content" not in tile:
+        return
+    file = directory / tile["content"]["uri"]
+    seen = _read_glb(file)
+    box = np.array(tile["boundingVolume"]["box"]).reshape(4, 3)
+    half = np.abs(box[1:]).sum(axis=0)
+    if (np.abs(seen.bounds - box[0]) > half + _TOLERANCE * half.max()).any():
+        raise ValueError(f"{file.name} does not lie in its box")
+    if not tile.get("children"):
+        yield file, seen
+
+
+def _triangles(path: Path) -> NDArray[np.float32]:
+    """(N, 9) corners, as they stand in the file."""
+    parts = trimesh.load_scene(path, process=False).geometry.values()
+    return np.concatenate([np.reshape(part.triangles, (-1, 9)) for part in parts if isinstance(part, trimesh.Trimesh)])
 
 
 def _read_cloud(path: Path) -> _Seen:

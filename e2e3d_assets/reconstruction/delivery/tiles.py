@@ -44,8 +44,8 @@ def write_tiles(
 ) -> None:
     """Write ``tileset.json`` and one GLB for each tile into a new directory.
 
-    Tiles are cubes of an octree in the world frame; those of one level replace those of the coarser one. Each level
-    was simplified as a whole, so that its tiles have no gaps between them.
+    Tiles are cubes of an octree in the world frame; those of one level replace those of the coarser one. Each holds all
+    faces that reach into it: where tiles of two levels meet, their rims overlap and leave no gaps.
 
     Args:
         directory: created.
@@ -61,8 +61,8 @@ def write_tiles(
     above_depth = 0
     for number, level in enumerate(levels):
         depth = max(_depth(len(level.faces)), above_depth + (number > 0))
-        cells = np.clip((level.vertices[level.faces].mean(axis=1) - low) / side * 2**depth, 0, 2**depth - 1)
-        tiles = _write_level(directory, number, level, cells.astype(np.int64), monitor)
+        cells = np.clip((level.vertices - low) / side * 2**depth, 0, 2**depth - 1).astype(np.int64)
+        tiles = _write_level(directory, number, level, cells, monitor)
         for (x, y, z), tile in tiles.items():
             tile.error = 0.0 if level is levels[-1] else _TEXELS_OF_ERROR * _texel_size(level)
             up = depth - above_depth
@@ -86,12 +86,13 @@ def _depth(faces: int) -> int:
 def _write_level(
     directory: Path, number: int, level: TexturedMesh, cells: NDArray[np.int64], monitor: Monitor
 ) -> dict[_Key, _Tile]:
-    """One file for each cell (F, 3) that has faces."""
+    """One file for each of the vertices' cells (V, 3)."""
     excerpts = Excerpts(level)
     tiles: dict[_Key, _Tile] = {}
-    for x, y, z in np.unique(cells, axis=0).tolist():
+    for x, y, z in np.unique(cells[level.faces].reshape(-1, 3), axis=0).tolist():
         monitor.check()
-        part = excerpts.of(np.flatnonzero((cells == (x, y, z)).all(axis=1)))
+        inside = (cells == (x, y, z)).all(axis=1)
+        part = excerpts.of(np.flatnonzero(inside[level.faces].any(axis=1)))
         name = f"{number}_{x}_{y}_{z}.glb"
         part.save_glb(directory / name)
         tiles[x, y, z] = _Tile(0.0, name, np.array([part.vertices.min(axis=0), part.vertices.max(axis=0)]))

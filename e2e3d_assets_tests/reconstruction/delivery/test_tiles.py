@@ -58,14 +58,26 @@ def below(tile: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_finest_tiles_are_the_model(full: TexturedMesh, tileset: Path):
-    """A triangle that lies in no tile is a hole; one in two tiles flickers."""
+    """A triangle that lies in no tile is a hole."""
     leaves = [tile for tile in below(document(tileset)["root"]) if not tile.get("children")]
     assert len(leaves) > 8
     parts = [load_glb(tileset / leaf["content"]["uri"]) for leaf in leaves]
     found = np.concatenate([part.vertices[part.faces] for part in parts]).reshape(-1, 9)
     wanted = full.vertices[full.faces].astype(np.float32).reshape(-1, 9)
     assert np.array_equal(np.unique(found, axis=0), np.unique(wanted, axis=0))
-    assert len(found) == len(wanted)
+    assert len(found) < 1.7 * len(wanted)
+
+
+def test_neighbouring_tiles_share_the_faces_between_them(full: TexturedMesh, tileset: Path):
+    """Where a coarse tile meets a fine one, rims that end before the border leave a row of holes."""
+    leaves = [tile for tile in below(document(tileset)["root"]) if not tile.get("children")]
+    parts = [load_glb(tileset / leaf["content"]["uri"]) for leaf in leaves]
+    found = np.concatenate([part.vertices[part.faces] for part in parts]).reshape(-1, 9)
+    triangles, times = np.unique(found, axis=0, return_counts=True)
+    cells = ((triangles.reshape(-1, 3, 3) - full.vertices.min(axis=0)) / BOX.max() * 4).clip(0, 3).astype(int)
+    reached = [len(np.unique(corners, axis=0)) for corners in cells]
+    assert np.array_equal(times, reached)
+    assert times.max() > 1
 
 
 def test_boxes_hold_what_is_below_them(tileset: Path):
