@@ -172,14 +172,24 @@ def _require_overlap(document: MatchesDocument, records: Sequence[PhotoRecord]) 
     blurred = [record.given_name for record in records if (record.sharpness or 0.0) < _BLURRED]
     if len(blurred) * 2 > len(records):
         raise BadInput("The photos are too blurred to find common points", "Take sharp photos", blurred)
-    best = max(document.pairs, key=lambda pair: pair.inliers)
     given = {record.name: record.given_name for record in records}
     raise BadInput(
-        "The photos show different places, or overlap too little: no three of them share points. The most alike two, "
-        f"{given[best.photos[0]]} and {given[best.photos[1]]}, share {best.inliers} where {MIN_INLIERS} are needed",
+        "The photos show different places, or overlap too little: no three of them share points. "
+        + _nearest(document, given),
         "Give photos of one place or thing, each overlapping the next by two thirds",
         [record.given_name for record in records],
     )
+
+
+def _nearest(document: MatchesDocument, given: Mapping[str | None, str]) -> str:
+    """How far the photos are from hanging together."""
+    if not document.pairs:
+        return f"By the pairing '{document.pairing}' there was no pair to compare; 'auto' would find some"
+    best = max(document.pairs, key=lambda pair: pair.inliers)
+    one, other = (given[name] for name in best.photos)
+    if best.verified:
+        return f"{one} and {other} share {best.inliers}, but no third photo shares any with either"
+    return f"The most alike two, {one} and {other}, share {best.inliers} where {MIN_INLIERS} are needed"
 
 
 def _parallax_percent(database: Path, document: MatchesDocument) -> float:

@@ -14,6 +14,7 @@ from e2e3d_assets.reconstruction.features import extract_features
 from e2e3d_assets.reconstruction.matching import match_features, second_look_pairs, weakly_linked
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.options import FeaturesOptions, MatchesOptions, PhotosOptions
+from e2e3d_assets.reconstruction.photo_set import PhotoSet
 from e2e3d_assets.reconstruction.photos import prepare_photos
 from e2e3d_assets.reconstruction.sparse.match_document import MatchedPair, MatchesDocument, connected_groups
 
@@ -73,6 +74,25 @@ def test_photos_of_different_places(tmp_path: Path):
     assert caught.value.files == ("a b.jpg", "b.jpg", "c.jpg", "d.jpg")
     assert not (tmp_path / "matches" / "matches.json").exists()
     shutil.rmtree(tmp_path / "matches")
+
+
+def test_pairing_that_finds_no_pair(sample_run: SampleRun, tmp_path: Path):
+    """Pairs by GPS for photos that have none: a plain message, no empty maximum."""
+    options = MatchesOptions(pairing="spatial")
+    with pytest.raises(BadInput, match="'spatial' there was no pair to compare"):
+        match_features(sample_run["photos"], sample_run["features"], tmp_path, options, Monitor())
+
+
+def test_pairs_without_a_third_photo(sample_run: SampleRun, tmp_path: Path):
+    """Two photos of each thing: "share 300 where 15 are needed" would be nonsense to read."""
+    options = MatchesOptions(pairing="sequential", neighbours=2)
+    kept = PhotoSet.load(sample_run["photos"])
+    photos = [record for record in kept.photos if record.name == kept.accepted[0].name or record is kept.accepted[1]]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "matches").mkdir()
+    kept.model_copy(update={"photos": photos}).save(tmp_path / "photos")
+    with pytest.raises(BadInput, match="but no third photo shares any with either"):
+        match_features(tmp_path / "photos", sample_run["features"], tmp_path / "matches", options, Monitor())
 
 
 def test_turning_on_the_spot_is_refused(tmp_path: Path):
