@@ -74,8 +74,29 @@ class PhotosSummary(_Record):
     items: list[PhotoRecord]
 
 
+class ControlPoint(_Record):
+    """A surveyed point, and how far the model is from it."""
+
+    name: str = Field(description="As in gcp_list.txt.")
+    photos: NonNegativeInt = Field(description="Photos in which its mark agrees.")
+    used: bool = Field(description="False where it contradicts the others; it has no say in the frame then.")
+    residual_m: NonNegativeFloat = Field(description="Between the model and the survey, metres.")
+    offset_m: tuple[float, float, float] = Field(description="Model less survey: east, north, up.")
+
+
+class Marker(_Record):
+    """A printed marker of known size, and what the model makes of it."""
+
+    number: NonNegativeInt = Field(description="Within its family.")
+    photos: NonNegativeInt = Field(description="Photos that show it whole.")
+    used: bool = Field(description="False where it contradicts the others.")
+    side_m: NonNegativeFloat = Field(description="Its side measured in the model, metres.")
+
+
 class Georeference(_Record):
     """Where on Earth the model stands."""
+
+    source: Literal["control points", "gps"] = Field(description="What was measured.")
 
     latitude: float = Field(description="Of the world frame's origin, WGS 84, degrees.")
     longitude: float = Field(description="Of the world frame's origin, WGS 84, degrees.")
@@ -83,6 +104,7 @@ class Georeference(_Record):
     epsg: int = Field(description="Code of the map projection of `dense_cloud.laz`.")
     median_residual_m: NonNegativeFloat = Field(description="Between the model and the measured places, metres.")
     max_residual_m: NonNegativeFloat
+    control_points: list[ControlPoint] = Field(default=[], description="Each surveyed point.")
 
 
 class SparseSummary(_Record):
@@ -97,6 +119,7 @@ class SparseSummary(_Record):
     scale: Literal["metres", "arbitrary"] = Field(description="Whether lengths in the files are metres.")
     frame: str = Field(default="", description="How the world frame was found, in plain words.")
     georeference: Georeference | None = Field(default=None, description="Null where the place is not known.")
+    markers: list[Marker] = Field(default=[], description="The markers that the scale is from, if it is.")
     look_alikes: list[tuple[str, str]] = Field(
         default=[], description="Pairs of photos that fit one another, but not as the model has them."
     )

@@ -17,7 +17,10 @@ from e2e3d_assets.reconstruction.raycasting import render
 from e2e3d_assets.reconstruction.sparse.match_document import MatchedPair, MatchesDocument
 from e2e3d_assets.reconstruction.sparse.sparse_document import (
     CameraResult,
+    ControlPointResult,
     Georeference,
+    MarkerResult,
+    MarkerScale,
     ModelSummary,
     PhotoPose,
     SparseDocument,
@@ -174,7 +177,11 @@ def _sparse_document(model: pycolmap.Reconstruction) -> SparseDocument:
             photos_with_gps=8,
             median_residual_m=0.5,
             max_residual_m=1,
+            control_points=[
+                ControlPointResult(name="gcp <7>", photos=5, used=False, residual_m=1, offset_m=(0.6, 0, -0.8))
+            ],
         ),
+        marker_scale=MarkerScale(side_m=0.2, markers=[MarkerResult(number=23, photos=4, used=True, side_m=0.2001)]),
         frame="made up",
     )
 

@@ -77,6 +77,19 @@ def test_report_counts_the_products(report: Report):
     assert report.versions["pycolmap"]
 
 
+def test_measured_points_and_markers_are_listed(out: Path, report: Report):
+    """A control point that was left out, unseen by anybody, is a wrong survey or a model that is bent there."""
+    assert report.sparse.georeference is not None
+    assert [(p.name, p.used, p.residual_m) for p in report.sparse.georeference.control_points] == [
+        ("gcp <7>", False, 1)
+    ]
+    assert [(m.number, m.side_m) for m in report.sparse.markers] == [(23, 0.2001)]
+    page = (out / "report.html").read_text()
+    assert "gcp &lt;7&gt;" in page
+    assert "contradicts the others" in page
+    assert "0.2001 m" in page
+
+
 def test_model_is_measured_against_the_photos(report: Report):
     """Photos that are renderings of the model agree with it, if cameras, pixels and frames are understood rightly."""
     assert report.likeness.photos == CAMERAS

@@ -24,6 +24,7 @@ from ..report_schema import (
     DeliveredFile,
     Georeference,
     LikenessSummary,
+    Marker,
     MeshSummary,
     PhotoRecord,
     PhotosSummary,
@@ -32,7 +33,7 @@ from ..report_schema import (
 )
 from ..sparse.match_document import MatchedPair, MatchesDocument
 from ..sparse.sparse_document import Georeference as FoundGeoreference
-from ..sparse.sparse_document import PhotoPose, SparseDocument
+from ..sparse.sparse_document import MarkerScale, PhotoPose, SparseDocument
 from ..textured_mesh import TexturedMesh
 from .accuracy import point_uncertainty
 from .fidelity import Coverage, Likeness
@@ -109,6 +110,7 @@ def summarise_sparse(model: pycolmap.Reconstruction, document: SparseDocument) -
         scale="metres" if document.is_metric else "arbitrary",
         frame=document.frame,
         georeference=_georeference(document.georeference) if document.georeference else None,
+        markers=_markers(document.marker_scale) if document.marker_scale else [],
         look_alikes=[pair.photos for pair in document.contradictions],
         point_uncertainty=point_uncertainty(model),
     )
@@ -117,6 +119,10 @@ def summarise_sparse(model: pycolmap.Reconstruction, document: SparseDocument) -
 def _georeference(found: FoundGeoreference) -> Georeference:
     known = found.model_dump(include=set(Georeference.model_fields))
     return Georeference(**known, epsg=utm(found).to_epsg() or 0)
+
+
+def _markers(found: MarkerScale) -> list[Marker]:
+    return [Marker(**marker.model_dump()) for marker in found.markers]
 
 
 def summarise_mesh(mesh: TexturedMesh) -> MeshSummary:
