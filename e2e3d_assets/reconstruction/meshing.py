@@ -32,6 +32,7 @@ from .errors import BadInput
 from .monitor import Figures, Monitor
 from .native import thread_count
 from .options import MeshOptions
+from .poisson import poisson_surface
 from .preview import contact_sheet, save_preview
 from .raycasting import render_shaded, turntable_cameras
 from .stereo.views import Camera, read_scene
@@ -81,8 +82,13 @@ def build_mesh(
     extent = cloud.extent
     cloud, depth = _thinned(cloud, extent, options.max_faces)
     cell = _cell(extent, depth)
-    monitor.progress(1, steps, "reconstructing the surface")
-    vertices, faces = _poisson(cloud, depth)
+    vertices, faces = poisson_surface(
+        cloud.points,
+        cloud.normals,
+        depth,
+        _PADDING,
+        lambda: monitor.progress(1, steps, "reconstructing the surface"),
+    )
     ballot = Ballot(vertices, _TOLERANCE_CELLS * cell)
     for done, (camera, depths) in enumerate(depth_views(scene, depth_maps)):
         monitor.progress(2 + done, steps, "asking the depth maps")
@@ -168,20 +174,6 @@ def _thinned(cloud: _Cloud, extent: float, max_faces: int) -> tuple[_Cloud, int]
 
 def _cell(extent: float, depth: int) -> float:
     return extent * _PADDING / 2**depth
-
-
-def _poisson(cloud: _Cloud, depth: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """The closed surface in an octree of so many levels.
-
-    On one thread: with more, open3d's reconstruction crashes the process now and then on a busy machine
-    (isl-org/Open3D issues 6828 and 7229).
-    """
-    oriented = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(cloud.points))
-    oriented.normals = o3d.utility.Vector3dVector(cloud.normals)
-    mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
-        oriented, depth=depth, scale=_PADDING, n_threads=1
-    )
-    return np.asarray(mesh.vertices), np.asarray(mesh.triangles)
 
 
 def _cut(

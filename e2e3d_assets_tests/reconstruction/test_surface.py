@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import open3d as o3d
+import psutil
 import pytest
 import trimesh
 
@@ -12,6 +13,7 @@ from e2e3d_assets.reconstruction.errors import BadInput, Cancelled
 from e2e3d_assets.reconstruction.meshing import build_mesh
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.options import MeshOptions, TexturedMeshOptions
+from e2e3d_assets.reconstruction.poisson import poisson_surface
 from e2e3d_assets.reconstruction.raycasting import Raycaster, render
 from e2e3d_assets.reconstruction.stereo.ply import PlyWriter
 from e2e3d_assets.reconstruction.textured_mesh import TexturedMesh, load_glb
@@ -170,3 +172,19 @@ def test_model_survives_its_file(tmp_path: Path):
     np.testing.assert_array_equal(again.uv, uv)
     np.testing.assert_array_equal(again.face_page, [0, 0, 1])
     assert [int(page.mean()) for page in again.pages] == [50, 200]
+
+
+def test_cancellation_ends_the_poisson_process(tmp_path: Path):
+    """Fails if a cancelled mesh stage goes on until its minute-long native call returns, or leaves it running."""
+    points = np.random.default_rng(0).normal(size=(300_000, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    ticks = []
+
+    def tick() -> None:
+        ticks.append(psutil.Process().children(recursive=True))
+        if len(ticks) == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        poisson_surface(points, points, 9, 1.1, tick)
+    assert not any(child.is_running() for child in ticks[-1])
