@@ -146,6 +146,7 @@ def test_distance_between_two_clicked_points_is_true(page: Page):
     number, unit = label.inner_text().split()
     true = float(np.linalg.norm(other - top))
     assert (float(number), unit) == (pytest.approx(100 * true, abs=1.5), "cm")
+    expect(page.locator("#measure-text")).to_contain_text("· height: 0 mm")  # both lie on the top
     page.keyboard.press("Escape")
     expect(label).to_be_hidden()
 

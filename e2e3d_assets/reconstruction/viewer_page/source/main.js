@@ -285,7 +285,7 @@ class Page {
     element('set-scale').hidden = length === null;
     element('measure-text').textContent = missed
       ? 'Nothing there: click on the model.'
-      : length !== null ? `Distance: ${this.scale.text(length)}` : count ? 'Click the second point.' : 'Click the first point.';
+      : length !== null ? `Distance: ${this.scale.text(length)} · height: ${this.scale.text(this.ruler.rise)}` : count ? 'Click the second point.' : 'Click the first point.';
     element('scale-note').textContent = this.scale.known
       ? '' : 'The scale is unknown: lengths are in the model’s own unit. Type a true length to set it.';
   }

@@ -55,6 +55,11 @@ export class Ruler {
     return this.points.length === 2 ? this.points[0].distanceTo(this.points[1]) : null;
   }
 
+  /** How much higher one point lies than the other. */
+  get rise() {
+    return Math.abs(this.points[0].z - this.points[1].z);
+  }
+
   add(point) {
     if (this.points.length === 2) this.points = [];
     this.points.push(point.clone());
