@@ -21,6 +21,7 @@ from dagster import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 from pydantic import BaseModel, Field
 
+from .headroom import Exhausted, exhaustion, require_headroom
 from .measure import Cost, Meter
 from .partitions import image_sets
 from .presets import Quality, options_for
@@ -44,7 +45,7 @@ Context: TypeAlias = dg.AssetExecutionContext | dg.OpExecutionContext
 """Of an asset, or of an op inside one."""
 
 _POLL_SECONDS = 0.2
-_SECONDS_TO_STOP = 8.0
+_SECONDS_TO_STOP = 5.0
 
 # The store may be away for a moment; what the user must mend is raised as a Failure that forbids retries.
 _RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
@@ -211,6 +212,7 @@ class Stages(dg.ConfigurableResource):
                         **more,
                     ),
                     monitor.cancelled,
+                    partial(require_headroom, out),
                 )
             made = StageMeta(
                 recipe=recipe.digest,
@@ -295,14 +297,18 @@ def _part_name(context: dg.OpExecutionContext, part: str) -> str:
     return f"{context.asset_key.path[-1]}.{part}"
 
 
-def _off_main_thread(call: Callable[[], Result], cancelled: threading.Event) -> Result:
+def _off_main_thread(
+    call: Callable[[], Result], cancelled: threading.Event, check: Callable[[], object] = bool
+) -> Result:
     """Run ``call`` in a thread, so that Dagster's interruption of the main thread ends native work as well.
 
     The thread is a daemon: where native code cannot be stopped in time, it dies with the run's process.
+    ``check`` is called all the time; what it raises ends the work, too.
     """
     future = in_daemon_thread(call)
     try:
         while not future.done():
+            check()
             wait([future], _POLL_SECONDS)
     except BaseException:
         cancelled.set()
@@ -345,3 +351,7 @@ def _plain_failures() -> Iterator[None]:
         ) from error
     except StoreError as error:
         raise dg.Failure(description=str(error), allow_retries=not error.permanent) from error
+    except (Exhausted, MemoryError, OSError) as error:
+        if told := exhaustion(error, Settings().scratch):
+            raise dg.Failure(description=told, allow_retries=False) from error
+        raise

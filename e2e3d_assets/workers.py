@@ -63,8 +63,8 @@ def obituary(instance: dg.DagsterInstance, run_id: str) -> str:
     memory = f"{psutil.virtual_memory().total / 1e9:.0f} GB"
     return (
         f"The worker was killed{f' while {stage} was at work' if stage else ''}. If nobody stopped it, the machine "
-        f"probably ran out of memory (it has {memory}): give it more, let fewer runs work at once (max_concurrent_runs "
-        "in dagster.yaml), or choose a lower quality. Finished stages are used again."
+        f"probably ran out of memory (it has {memory}) or of disk: give it more, let fewer runs work at once "
+        "(max_concurrent_runs in dagster.yaml), or choose a lower quality. Finished stages are used again."
     )
 
 

@@ -199,3 +199,12 @@ def test_interruption_reaches_the_working_thread():
     with pytest.raises(KeyboardInterrupt):
         _off_main_thread(stage, monitor.cancelled)
     assert stopped.is_set()
+
+
+@pytest.mark.parametrize("problem", [MemoryError(), OSError(28, "No space left on device")])
+def test_what_ran_out_is_told_and_not_tried_again(pipeline, instance, problem):
+    """Prevents hours of work from being repeated into the same full disk, and a stack trace in place of a remedy."""
+    pipeline.problem = problem
+    failure = pipeline.run(instance).failure_data_for_node("photos").user_failure_data
+    assert "start the run again" in failure.description
+    assert pipeline.calls == ["photos"]

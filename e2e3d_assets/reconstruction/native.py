@@ -1,23 +1,20 @@
 """Calls into pycolmap that can be cancelled, and the one place that says how much of the machine it may use."""
 
 import os
-import re
 from collections.abc import Callable
 from concurrent.futures import wait
-from pathlib import Path
 from typing import TypeVar
 
-import psutil
 import pycolmap
 
 from .background import in_daemon_thread
 from .errors import Cancelled
+from .memory import CGROUP, available_memory
 from .monitor import Monitor
 
 Result = TypeVar("Result")
 _POLL_SECONDS = 0.1
 _SHARE_OF_FREE_MEMORY = 0.6
-_CGROUP = Path("/sys/fs/cgroup")
 
 pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR.value)  # stages tell through their monitor alone
 
@@ -36,7 +33,7 @@ def thread_count() -> int:
 
 def _cgroup_cpus() -> int:
     try:
-        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        quota, period = (CGROUP / "cpu.max").read_text().split()
         return -(-int(quota) // int(period))
     except (OSError, ValueError):
         return 1 << 16
@@ -45,18 +42,6 @@ def _cgroup_cpus() -> int:
 def threads_within_memory(bytes_per_thread: float) -> int:
     """Threads for work of which each takes this much memory: at least one, at most :func:`thread_count`."""
     return max(1, min(thread_count(), int(_SHARE_OF_FREE_MEMORY * available_memory() / max(1.0, bytes_per_thread))))
-
-
-def available_memory() -> int:
-    """Bytes that this process may still take: what is free on the machine and within its cgroup's limit."""
-    free = psutil.virtual_memory().available
-    try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-        cached = re.search(r"^inactive_file (\d+)$", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
-    except (OSError, ValueError):  # no cgroup, or its limit reads "max"
-        return free
-    return max(0, min(free, limit - used + (int(cached[1]) if cached else 0)))
 
 
 def run_cancellable(call: Callable[[pycolmap.CancellationToken], Result], monitor: Monitor) -> Result:

@@ -28,7 +28,9 @@ _SELECTOR = {"repositoryName": "__repository__", "repositoryLocationName": "e2e3
 
 
 class Production:
-    """Code server, webserver and daemon on a Postgres and an S3 server."""
+    """Code server, webserver and daemon on a Postgres and an S3 server; the definitions are those of a module."""
+
+    module = "e2e3d_assets_tests.fake_definitions"
 
     def __init__(self, folder: Path, database: Postgres, s3: S3Server, bucket: str, **variables: str) -> None:
         self.folder = folder
@@ -76,7 +78,7 @@ class Production:
         commands = {
             "code-server": [
                 "e2e3d", "code-server", "--port", str(self.ports["code-server"]),
-                "--module", "e2e3d_assets_tests.fake_definitions",
+                "--module", self.module,
             ],
             "webserver": [
                 "e2e3d", "webserver", "-h", "127.0.0.1", "-p", str(self.ports["webserver"]), "-w", "workspace.yaml",
@@ -182,7 +184,7 @@ class Production:
         """Runs, the newest first: runId, status, tags."""
         chosen = {"tags": [{"key": "dagster/partition", "value": image_set}]} if image_set else {}
         found = self.ask(
-            "query($filter: RunsFilter) { runsOrError(filter: $filter, limit: 500) { ... on Runs { results "
+            "query($filter: RunsFilter) { runsOrError(filter: $filter, limit: 2000) { ... on Runs { results "
             "{ runId status startTime endTime creationTime tags { key value } } } } }",
             filter=chosen,
         )["runsOrError"]["results"]

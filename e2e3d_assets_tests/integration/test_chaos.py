@@ -6,7 +6,6 @@
 import contextlib
 import os
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ import requests
 
 from e2e3d_assets.presets import Options
 from e2e3d_assets.runs import UPLOAD_TAG, UploadVersion
+from e2e3d_assets_tests.fake_science import BEHAVIOUR
 
 from . import ceph, postgres, proxy
 from .ceph import S3Server
@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "120"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SETS = 20
+NAMES = [f"set-{number}" for number in range(SETS)]
 CLIENTS = 4
 _SECONDS_TO_RECOVER = 240 + 20 * SETS
 
@@ -118,30 +119,39 @@ def _strangers(production: Production) -> list[str]:
     ]
 
 
-def _upload_all(production: Production, client: int, again: random.Random) -> None:
-    """One client's sets, a third of them twice."""
-    for number in range(client, SETS, CLIENTS):
-        production.upload(f"set-{number}", seconds={"mesh": again.uniform(0, 2)})
-        if again.random() < 1 / 3:
-            time.sleep(again.uniform(0, 8))
-            production.upload(f"set-{number}", text="other photos")
+def _upload(production: Production, client: int, chance: random.Random, ends: float) -> None:
+    """One client's sets, then now and then one of them again, with other photos, until the time is over."""
+    sets = NAMES[client::CLIENTS]
+    for image_set in sets:
+        production.upload(image_set, version=1, seconds={"mesh": chance.uniform(0, 2)})
+    while time.monotonic() < ends:
+        production.upload(chance.choice(sets), version=chance.random())
+        time.sleep(chance.uniform(5, 45))
 
 
-def _last_run(production: Production, image_set: str) -> dict:
-    runs = production.runs(image_set)
-    return runs[0] if runs else {"status": "NONE", "tags": {}}
+def _last_runs(production: Production) -> dict[str, dict]:
+    """Per image set, the newest run that was started for the last state of its upload."""
+    runs, uploads = production.runs(), production.uploads
+    found = {}
+    for name in NAMES:
+        fingerprint = uploads.upload(name).fingerprint
+        for run in runs:
+            version = UploadVersion.of_tag(run["tags"].get(UPLOAD_TAG, ""))
+            if version and version.image_set == name and version.is_of(fingerprint):
+                found.setdefault(name, run)
+    return found
 
 
 def _is_at_rest(production: Production) -> bool:
+    """Whether each upload had its run, and none is at work or to come."""
     with contextlib.suppress(requests.RequestException):
         runs = production.runs()
-        seen = {run["tags"].get("dagster/partition") for run in runs}
         will_retry = [
             run for run in runs
             if run["tags"].get("dagster/will_retry") == "true" and "dagster/auto_retry_run_id" not in run["tags"]
         ]  # fmt: skip
         finished = all(run["status"] in ("SUCCESS", "FAILURE", "CANCELED") for run in runs)
-        return finished and not will_retry and {f"set-{number}" for number in range(SETS)} <= seen
+        return finished and not will_retry and len(_last_runs(production)) == SETS
     return False
 
 
@@ -169,41 +179,38 @@ def world(s3_server: S3Server, tmp_path):
 def test_nothing_is_lost_doubled_or_left_behind(world):
     """Prevents any crash at any moment from losing an upload, a product, a slot or disk space."""
     production, saboteur = world
-    clients = [
-        threading.Thread(target=_upload_all, args=(production, client, random.Random(SEED * 100 + client)))
-        for client in range(CLIENTS)
-    ]
+    ends = time.monotonic() + SECONDS
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        clients = [
+            pool.submit(_upload, production, client, random.Random(SEED * 100 + client), ends)
+            for client in range(CLIENTS)
+        ]
+        saboteur.work(SECONDS)
     for client in clients:
-        client.start()
-    saboteur.work(SECONDS)
-    for client in clients:
-        client.join()
+        client.result()
     until(lambda: _is_at_rest(production), _SECONDS_TO_RECOVER, "the instance comes to rest")
-    names = [f"set-{number}" for number in range(SETS)]
-    failed = [name for name in names if _last_run(production, name)["status"] != "SUCCESS"]
+    failed = [run for run in _last_runs(production).values() if run["status"] != "SUCCESS"]
     # A worker that was killed twice, or a store that was away for longer than a stage tries, is for a person to repeat.
-    for name in failed:
-        production.reexecute_from_failure(_last_run(production, name)["runId"])
+    for run in failed:
+        production.reexecute_from_failure(run["runId"])
     until(lambda: _is_at_rest(production), _SECONDS_TO_RECOVER, "what was repeated comes to rest")
     print(f"{dict(saboteur.done)}; {SETS} sets, {len(production.runs())} runs, {len(failed)} repeated by hand")
 
-    for name in names:
-        last = _last_run(production, name)
-        assert last["status"] == "SUCCESS", (name, production.statuses(name))
-        version = UploadVersion.of_tag(last["tags"][UPLOAD_TAG])
-        assert version is not None
-        assert version.is_of(production.uploads.upload(name).fingerprint), f"{name} was made of its last upload"
+    last_runs = _last_runs(production)
+    for name in NAMES:
+        assert last_runs[name]["status"] == "SUCCESS", (name, production.statuses(name))
         successes = [run for run in production.runs(name) if run["status"] == "SUCCESS"]
         assert len({run["tags"][UPLOAD_TAG] for run in successes}) == len(successes), f"{name} was made once each"
+        wanted = (production.uploads.upload(name).path() / BEHAVIOUR).read_text()
         for asset in Options.model_fields:
-            _verify(production, name, asset)
+            assert _version(production, name, asset) == wanted, f"{asset} of {name} is made of the last upload"
     until(lambda: not _strangers(production), 60, "no process is left but those that were started")
     until(lambda: production.slots_taken() == 0, 60, "no slot is taken")
     assert production.scratch_left() == []
 
 
-def _verify(production: Production, image_set: str, asset: str) -> None:
-    """Every byte of the latest product is what its manifest says: reading checks it."""
+def _version(production: Production, image_set: str, asset: str) -> str:
+    """What fake stages hand on from the upload. Reading checks every byte of the product against its manifest."""
     artifact = production.artifacts.latest(image_set, asset)
     assert artifact is not None, (image_set, asset)
-    artifact.path()
+    return (artifact.path() / BEHAVIOUR).read_text()

@@ -8,14 +8,15 @@ from pathlib import Path
 import pycolmap
 import pytest
 
-from e2e3d_assets.reconstruction import native
+from e2e3d_assets.reconstruction import memory, native
 from e2e3d_assets.reconstruction.errors import Cancelled
 from e2e3d_assets.reconstruction.monitor import Monitor
 
 
 @pytest.fixture
 def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(native, "_CGROUP", tmp_path)
+    monkeypatch.setattr(native, "CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return tmp_path
 
@@ -25,16 +26,16 @@ def test_memory_within_a_container(cgroup: Path):
     (cgroup / "memory.max").write_text("2000000000\n")
     (cgroup / "memory.current").write_text("1500000000\n")
     (cgroup / "memory.stat").write_text("anon 1\ninactive_file 500000000\nactive_file 7\n")
-    assert native.available_memory() == 1_000_000_000
+    assert memory.available_memory() == 1_000_000_000
     assert native.threads_within_memory(500e6) == 1
     assert native.threads_within_memory(1.0) == native.thread_count()
 
 
 def test_memory_without_limit(cgroup: Path):
     """Most containers have no limit: theirs reads max, which is no number."""
-    free = native.available_memory()
+    free = memory.available_memory()
     (cgroup / "memory.max").write_text("max\n")
-    assert native.available_memory() == pytest.approx(free, rel=0.5)
+    assert memory.available_memory() == pytest.approx(free, rel=0.5)
     assert native.threads_within_memory(1e18) == 1
 
 
