@@ -40,7 +40,7 @@ from .stereo.states import folder_of, has_state, load_depth, load_state, save_st
 from .stereo.views import Camera, ReferencePlan, SparseScene, plan_references, read_scene
 from .stereo.warming import warm_up
 
-ALGORITHM_VERSION = "2"
+ALGORITHM_VERSION = "3"
 WITNESSES = 12
 """Photos that may confirm a depth. More than it is estimated from: confirming is cheap."""
 
@@ -48,7 +48,7 @@ _MOST_PIXELS = 2.0
 _MOST_PIXELS_ONE_WITNESS = 1.0
 _MOST_COST = 0.7
 _MOST_COST_ONE_WITNESS = 0.5
-_SPECKLE_PIXELS_PER_MEGAPIXEL = 40
+_SPECKLE_PIXELS_PER_MEGAPIXEL = 100
 _HALF_SIZE = 0.5
 
 

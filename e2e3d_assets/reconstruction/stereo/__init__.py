@@ -4,13 +4,13 @@ What belongs here: everything between an undistorted workspace and depth maps or
 bookkeeping (:mod:`..depth`, :mod:`..fusion`) and sparse reconstruction.
 
 Read in this order: :mod:`.views` (which photos compare with which), :mod:`.packing` (photos as the kernels read them),
-:mod:`.matching_cost` (how well a plane explains the photos), :mod:`.propagation` (how planes are found;
-:mod:`.torch_kernels` on a GPU), :mod:`.estimation` (one photo, coarse to fine), :mod:`.consistency` (what neighbours
-confirm), :mod:`.silhouettes` (what they confirm wrongly), :mod:`.merging` (depth maps to points), :mod:`.formats` and
-:mod:`.ply` (files).
+:mod:`.matching_cost` (how well a plane explains the photos), :mod:`.propagation` (how planes are found; on a GPU
+:mod:`.torch_kernels` and :mod:`.torch_cost`), :mod:`.estimation` (one photo, coarse to fine), :mod:`.consistency` (what
+neighbours confirm), :mod:`.silhouettes` (what they confirm wrongly), :mod:`.merging` (depth maps to points),
+:mod:`.formats` and :mod:`.ply` (files).
 
-Everywhere here a pixel's coordinates are integers at its centre; :func:`.views.scaled_intrinsics` takes COLMAP's
-half-pixel offset off once.
+Everywhere here a pixel's coordinates are integers at its centre; :func:`.views.read_scene` takes COLMAP's half-pixel
+offset off once.
 """
 
 from pathlib import Path

@@ -36,22 +36,25 @@ def cache_folder() -> Path:
     return Path(_settings.CACHE_DIR)
 
 
-def _first_writable_folder() -> Path:
+def _first_own_folder() -> Path:
+    """A folder that only this user may write: what lies in it is run."""
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for root in (user, Path(tempfile.gettempdir())):
-        folder = root / "e2e3d" / "kernels" / version()
+    for root in (user / "e2e3d", Path(tempfile.gettempdir()) / f"e2e3d-{os.getuid()}"):
+        folder = root / "kernels" / version()
         try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(parents=True, exist_ok=True)
+            owner = root.stat().st_uid
         except OSError:
             continue
-        if os.access(folder, os.W_OK):
+        if os.access(folder, os.W_OK) and owner == os.getuid():
             return folder
     raise OSError("no folder for compiled kernels can be written: set NUMBA_CACHE_DIR")
 
 
 _settings: Any = numba.config  # pyright: ignore[reportPrivateImportUsage]
 if not _settings.CACHE_DIR:
-    _settings.CACHE_DIR = str(_first_writable_folder())
+    _settings.CACHE_DIR = str(_first_own_folder())
 # numba's own pool is there on every platform and its idle threads sleep; OpenMP's spin, a third of all CPU time
 _settings.THREADING_LAYER = "workqueue"
 

@@ -19,6 +19,7 @@ from .propagation import Search, State
 from .views import Camera
 
 _GEOMETRIC_WEIGHT = np.float32(0.05)
+_BEYOND = 3.0  # how many times nearer or farther than expected a surface may go on
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Problem:
         camera, sources: cameras.
         photo, source_photos: grey photos at the cameras' sizes.
         mask: where a depth is wanted.
-        depth_range: nearest and farthest depth.
+        depth_range: nearest and farthest depth expected; surfaces may go on beyond.
         baseline: a typical distance between the reference and a source, across the viewing direction.
         most_views: views that a pixel is judged by, at most.
         seed: of the random search.
@@ -132,7 +133,7 @@ class LevelEstimator:
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             depth = planes[..., 3] * there / here
-        near, far = self._problem.depth_range
+        near, far = self._problem.depth_range[0] / _BEYOND, self._problem.depth_range[1] * _BEYOND
         good = (depth > near) & (depth < far)
         planes[..., 3] = np.where(good, depth, np.clip(planes[..., 3], near, far))
         planes[views == 0, 3] = 0
@@ -164,6 +165,8 @@ class LevelEstimator:
         return Search(
             np.float32(1 / near),
             np.float32(1 / far),
+            np.float32(1 / (far * _BEYOND)),
+            np.float32(_BEYOND / near),
             np.float32(disparity),
             np.float32(widest),
             index % 2 == 0,

@@ -45,7 +45,8 @@ class Search(NamedTuple):
     """Where and how far a sweep looks.
 
     Attributes:
-        nearest, farthest: float32, inverse depths of the range's ends.
+        nearest, farthest: float32, inverse depths between which the scene is expected: of planes at random.
+        least, most: float32, inverse depths that a plane may have: a surface may go on beyond what was expected.
         disparity: float32, the change of inverse depth that moves a projection by a pixel in a typical view.
         widest: float32; if > 0, the largest random change of inverse depth, instead of the fine steps.
         forward: whether from the top left to the bottom right, or back.
@@ -54,6 +55,8 @@ class Search(NamedTuple):
 
     nearest: np.float32
     farthest: np.float32
+    least: np.float32
+    most: np.float32
     disparity: np.float32
     widest: np.float32
     forward: bool
@@ -278,7 +281,7 @@ def _changed_depth(random, depth, search):
         random, pixels = log_uniform(random, STEP[0], STEP[1])
         change = pixels * search.disparity
     random, change = signed(random, change)
-    return random, _ONE / min(max(_ONE / depth + change, search.farthest), search.nearest)
+    return random, _ONE / min(max(_ONE / depth + change, search.least), search.most)
 
 
 @inlined
@@ -366,7 +369,7 @@ def sweep(compared: Comparison, state: State, search: Search) -> None:
                         if trial != _DEPTH:
                             random, tilt = log_uniform(random, TILT[0], TILT[1])
                             random, tx, ty, tz = tilted(random, tx, ty, tz, tilt, rx, ry)
-                    if not (tdepth * search.nearest >= _ONE and tdepth * search.farthest <= _ONE):
+                    if not (tdepth * search.most >= _ONE and tdepth * search.least <= _ONE):
                         continue
                     trial_cost = _plane_cost(
                         compared, tx, ty, tz, tdepth, x, y, rx, ry, seen_in, cost, weights, centred, variance

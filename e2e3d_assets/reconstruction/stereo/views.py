@@ -130,7 +130,7 @@ class ReferencePlan:
     Attributes:
         sources: photos to compare with, best first.
         witnesses: photos that may confirm a depth when maps are merged, best first; begins with ``sources``.
-        depth_range: nearest and farthest depth looked at.
+        depth_range: nearest and farthest depth expected.
         baseline: median distance of the sources' centres from the photo's viewing axis.
         skipped_because: empty, or why the photo gets no depth map.
     """

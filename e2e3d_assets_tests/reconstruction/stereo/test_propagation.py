@@ -51,5 +51,5 @@ def test_planes_face_the_camera_and_stay_in_range(renderings: list[Rendering]):
     x, y = np.meshgrid(np.arange(depths.shape[1]), np.arange(depths.shape[0]))
     rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(renderings[2].camera.K).T
     assert ((normals * rays).sum(-1) < 0).all()
-    assert depths.min() >= 1.5 * 0.999
-    assert depths.max() <= 6.0 * 1.001
+    assert depths.min() >= 0.5 * 0.999
+    assert depths.max() <= 18.0 * 1.001
