@@ -171,8 +171,10 @@ class RunQueued:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """``7 of 9 image sets are ready.``"""
-    return f"{sum(outcome.success for outcome in outcomes)} of {len(outcomes)} image sets are ready."
+    """``7 of 9 image sets are ready. Not ready: fog, harbour.``"""
+    failed = [outcome.image_set for outcome in outcomes if not outcome.success]
+    told = f"{len(outcomes) - len(failed)} of {len(outcomes)} image sets are ready."
+    return f"{told} Not ready: {', '.join(sorted(failed))}." if failed else told
 
 
 def _persistent() -> requests.Session:

@@ -145,6 +145,7 @@ def notifications(
     from datetime import UTC, datetime
 
     from .instance import open_instance
+    from .notifications.wording import headline
     from .sensors.run_events import load_told, save_told
     from .settings import Settings
 
@@ -153,10 +154,11 @@ def notifications(
         if told is None:
             out.print("Nothing was ever to be told.")
             return
-        table = Table("state", "to", "what", "attempts", "last problem")
+        table = Table("state", "to", "what", "run", "attempts", "last problem")
         for state, letters in (("waits", told.outbox.waiting), ("dead", told.outbox.dead)):
             for letter in letters:
-                table.add_row(state, letter.channel, letter.event.id, str(letter.attempts), escape(letter.reason))
+                what, run, attempts = headline(letter.event), letter.event.run_id[:8], str(letter.attempts)
+                table.add_row(state, letter.channel, escape(what), run, attempts, escape(letter.reason))
         out.print(table)
         if resend:
             save_told(instance, told.model_copy(update={"outbox": told.outbox.revived(datetime.now(UTC))}))

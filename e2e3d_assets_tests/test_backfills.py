@@ -58,7 +58,7 @@ def test_one_failing_set_stops_nothing_and_is_explained(instance):
         ("cherry", True),
     ]
     assert outcomes[1].told == "features: These photos show nothing (a.jpg). Take others."
-    assert summary(outcomes) == "2 of 3 image sets are ready."
+    assert summary(outcomes) == "2 of 3 image sets are ready. Not ready: bad."
 
 
 def test_each_set_is_made_as_it_was_made_last(instance):
@@ -97,7 +97,7 @@ def test_stale_are_sets_with_missing_or_outdated_products(instance, monkeypatch)
 def newer_mesh(monkeypatch) -> dg.Definitions:
     """Definitions in which the mesh stage has a new code version."""
 
-    @dg.asset(name="mesh", code_version="2", partitions_def=dg.DynamicPartitionsDefinition(name="image_sets"))
+    @dg.asset(name="mesh", code_version="the next", partitions_def=dg.DynamicPartitionsDefinition(name="image_sets"))
     def mesh() -> None: ...
 
     return dg.Definitions(assets=[mesh])
