@@ -45,9 +45,9 @@ def exhaustion(error: BaseException, folder: Path) -> str:
 def _disk_words(folder: Path) -> str:
     usage = shutil.disk_usage(folder)
     return (
-        f"The disk of {folder} is full: {_megabytes(usage.free)} of {_megabytes(usage.total)} are free, and a stage "
-        f"wants {_megabytes(LEAST_DISK_BYTES)} more than it writes. Free some space, or set E2E3D_SCRATCH_DIR to a "
-        "larger disk, and start the run again: finished stages are used again."
+        f"The disk of {folder} is full: {_megabytes(usage.free)} of {_megabytes(usage.total)} are free, and "
+        f"{_megabytes(LEAST_DISK_BYTES)} must stay free while a stage works. Free some space, or set E2E3D_SCRATCH_DIR "
+        "to a larger disk, and start the run again: finished stages are used again."
     )
 
 

@@ -212,7 +212,7 @@ class Stages(dg.ConfigurableResource):
                         **more,
                     ),
                     monitor.cancelled,
-                    partial(require_headroom, out),
+                    partial(require_headroom, out.parent),
                 )
             made = StageMeta(
                 recipe=recipe.digest,
