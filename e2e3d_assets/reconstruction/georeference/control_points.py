@@ -27,7 +27,7 @@ FILE_NAME = "gcp_list.txt"
 MIN_POINTS = 3
 _MIN_RELATIVE_WIDTH = 0.02  # of the points' field: narrower ones are a line
 _REDUNDANT = 5
-_MAX_TRIPLES = 2000
+_MAX_TRIPLES = 500
 _INLIER_SIGMAS = 2.5
 _WGS84_UTM = re.compile(r"WGS84\s+UTM\s+(\d{1,2})\s*([NS])", re.IGNORECASE)
 _REMEDY = "Mend gcp_list.txt (coordinate system, then lines: x y z pixel_x pixel_y photo [name]), or leave it out"
@@ -159,9 +159,7 @@ def robust_similarity(
     """
     used = np.ones(len(source), bool)
     if len(source) >= _REDUNDANT:
-        triples = np.array(list(combinations(range(len(source)), 3)))
-        if len(triples) > _MAX_TRIPLES:
-            triples = triples[np.random.default_rng(0).choice(len(triples), _MAX_TRIPLES, replace=False)]
+        triples = _triples(len(source))
         medians, errors = [], []
         for triple in triples:
             errors.append(_errors(pycolmap.estimate_sim3d(source[triple], target[triple]), source, target))
@@ -172,9 +170,18 @@ def robust_similarity(
     return pycolmap.estimate_sim3d(source[used], target[used]), used
 
 
+def _triples(count: int) -> NDArray[np.int64]:
+    """All triples of few points, or as many random ones of many as find a good one for certain."""
+    if math.comb(count, 3) <= _MAX_TRIPLES:
+        return np.array(list(combinations(range(count), 3)))
+    random = np.random.default_rng(0)
+    return np.array([random.choice(count, 3, replace=False) for _ in range(_MAX_TRIPLES)])
+
+
 def _errors(
     similarity: pycolmap.Sim3d | None, source: NDArray[np.float64], target: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     if similarity is None:
         return np.full(len(source), np.inf)
-    return np.linalg.norm(np.array([similarity * xyz for xyz in source]) - target, axis=1)
+    moved = similarity.scale * source @ similarity.rotation.matrix().T + similarity.translation
+    return np.linalg.norm(moved - target, axis=1)

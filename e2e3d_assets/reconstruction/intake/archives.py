@@ -85,7 +85,7 @@ def _write_members(
 def is_safe_member(name: str) -> bool:
     """Whether a member's path stays inside the archive's own folder on every system."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return not (path.is_absolute() or ".." in path.parts or ":" in path.parts[0][1:2] or "\0" in name)
+    return not (path.is_absolute() or ".." in path.parts or ":" in name[1:2] or "\0" in name)
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:

@@ -1,11 +1,12 @@
 """Surveyed points in ``gcp_list.txt``, on models with exact truth."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
@@ -117,6 +118,7 @@ def test_points_on_a_line_say_so(tmp_path: Path):
         ("", "empty"),
         ("EPSG:999999\n", "coordinate system"),
         ("somewhere\n", "coordinate system"),
+        ("WGS84 UTM 99N\n", "coordinate system"),
         ("EPSG:32615\n1 2 3 4\n", "Line 2"),
         ("EPSG:32615\n# note\n1 2 NaN 4 5 a.jpg\n", "Line 3.*heights"),
         ("EPSG:4326\n200 95 0 1 1 a.jpg\n", "no place"),
@@ -152,3 +154,28 @@ def test_fewer_than_half_wrong_points_do_no_harm(count: int, seed: int):
     assert similarity is not None
     assert similarity.scale == pytest.approx(2.5, rel=1e-6)
     assert not used[wrong].any()
+
+
+_NUMBERS = st.one_of(st.floats(), st.integers(-(10**30), 10**30), st.text(max_size=5))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["EPSG:4326", "EPSG:32632", "#"]), st.lists(st.lists(_NUMBERS)))
+def test_any_text_gives_points_or_a_plain_refusal(header: str, rows: list[list[object]]):
+    """The file is typed by hand and saved by spreadsheets: no content of it may be a stack trace."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = "\n".join([header, *(" ".join(map(str, row)) for row in rows)])
+        Path(folder, "gcp_list.txt").write_bytes(text.encode("utf-8", "replace"))
+        try:
+            points = load_control_points(Path(folder, "gcp_list.txt"))
+        except BadInput:
+            return
+    assert all(np.isfinite(point.place).all() and point.marks for point in points)
+
+
+def test_a_thousand_points_are_no_trouble():
+    """All triples of a thousand points are 166 million."""
+    target = np.random.default_rng(0).normal(0, 10, (1000, 3))
+    similarity, used = robust_similarity(target * 2, target)
+    assert similarity is not None
+    assert used.all()

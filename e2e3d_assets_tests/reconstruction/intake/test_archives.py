@@ -2,10 +2,14 @@
 
 import io
 import tarfile
+import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from e2e3d_assets.reconstruction.errors import BadInput
 from e2e3d_assets.reconstruction.intake import archives
@@ -70,3 +74,23 @@ def test_broken_archive_is_named(tmp_path: Path, name: str):
     with pytest.raises(BadInput, match="cannot be read") as caught:
         unpack(tmp_path / name, tmp_path)
     assert caught.value.files == (name,)
+
+
+@given(
+    st.lists(st.one_of(st.text(max_size=40), st.sampled_from([".", "", "a/..", "...", "/", "\\", "a\\..\\b", "c:x"])))
+)
+def test_any_member_name_stays_inside(names: list[str]):
+    """Names in archives are written by anybody: whatever they say, files appear in the given folder only."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive, out = Path(folder, "x.tar"), Path(folder, "out")
+        out.mkdir()
+        members = [tarfile.TarInfo(name.encode("utf-8", "replace").decode()) for name in names]
+        with tarfile.open(archive, "w") as tar:
+            for member in members:
+                member.size = 1
+                tar.addfile(member, io.BytesIO(b"x"))
+        with suppress(BadInput):
+            found = archives.unpack(archive, out, "x.tar", Monitor())
+            assert all(archives.is_safe_member(name) for _, name in found)
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["out", "x.tar"]
+        assert all(path.is_file() and path.parent == out for path in out.rglob("*"))
