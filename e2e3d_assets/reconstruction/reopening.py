@@ -21,6 +21,7 @@ from PIL import Image
 from pxr import Ar, Usd, UsdGeom, UsdShade
 
 from .monitor import Figures
+from .stereo.ply import read_points
 
 _TOLERANCE = 0.01  # of the model's size
 _LEVEL_TOLERANCE = 0.05  # simplifying takes off thin ends
@@ -175,9 +176,11 @@ def _triangles(path: Path) -> NDArray[np.float32]:
 
 
 def _read_cloud(path: Path) -> _Seen:
-    cloud = trimesh.load(path)  # open3d makes zeros of what is cut off
-    assert isinstance(cloud, trimesh.PointCloud)
-    return _Seen(len(cloud.vertices), _bounds(cloud.vertices))
+    read_points(path)  # notices what is cut off; open3d makes anything of it
+    cloud = o3d.t.io.read_point_cloud(path).point
+    return _Seen(
+        len(cloud.positions), np.array([cloud.positions.min(0).numpy(), cloud.positions.max(0).numpy()], float)
+    )
 
 
 def _read_laz(path: Path) -> _Seen:
