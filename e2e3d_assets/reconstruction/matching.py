@@ -2,6 +2,13 @@
 
 What belongs here: choosing pairs, linking groups, looking twice where photos hang loose, and the diagnosis when nothing
 fits. The comparing itself is in :mod:`~e2e3d_assets.reconstruction.sparse.comparison`.
+
+Cost, for N photos with k neighbours: at most N (k by appearance + k by GPS + k / 2 + 2 by sequence) pairs; neighbours
+are mutual and the choices overlap, so that N = 300 and k = 20 gave 12 pairs a photo by appearance alone, 17 with GPS.
+A pair of 8,000 key points takes 0.13 CPU seconds. On paper for N = 10,000: 120,000 to 520,000 pairs, 4 to 19 CPU hours,
+where all 50 million pairs would take 1,800. Memory: 600 MB for N = 1,000 (``make bench-sparse ARGS="--memory 1000"``),
+most of it descriptors of one block of pairs, whatever N is; what grows is 32 kB of signature a photo (330 MB) and about
+1 kB of record a pair (0.1 to 0.5 GB). Disk: 1.3 MB of key points and descriptors a photo, 13 GB.
 """
 
 import shutil

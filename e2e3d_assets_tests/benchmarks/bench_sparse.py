@@ -1,7 +1,8 @@
 """The sparse stages against plain pycolmap with its defaults, on the same photos in the same run.
 
 ``python -m e2e3d_assets_tests.benchmarks.bench_sparse [--quality medium] [--data DIR] [SET ...]``, or
-``… --many 300 [--gps]`` for large sets (:mod:`.bench_sparse_many`). Without ``--data``
+``… --many 300 [--gps]`` or ``--memory 1000`` for large sets (:mod:`.bench_sparse_many`, :mod:`.bench_sparse_memory`).
+Without ``--data``
 the sample photos are used. DIR holds one folder a set: ``images/`` and, where the truth is known, ``gt/poses.json``
 (``{photo: {"R": world to camera, "t": ...}}``). Plain pycolmap extracts SIFT, matches every pair and maps, with one
 shared camera; position errors are in the unit of the truth, after a robust similarity.
@@ -27,6 +28,7 @@ from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.photos import prepare_photos
 
 from .bench_sparse_many import compare_pairings
+from .bench_sparse_memory import measure_memory
 
 _SAMPLE = Path(__file__).parents[1] / "data" / "banana"
 _HEADER = ("set", "program", "photos", "px", "pos", "rot °", "intake", "extract", "match", "map", "wall s", "CPU s")
@@ -50,7 +52,11 @@ def main() -> None:
     parser.add_argument("--many", type=int, metavar="PHOTOS", help="chosen pairs against every pair of made-up photos")
     parser.add_argument("--gps", action="store_true", help="of --many: photos that know where they were taken")
     parser.add_argument("--pairings", nargs="+", choices=("auto", "exhaustive"), default=["auto", "exhaustive"])
+    parser.add_argument("--memory", type=int, metavar="PHOTOS", help="peak memory of matching and mapping, made-up")
     arguments = parser.parse_args()
+    if arguments.memory is not None:
+        measure_memory(arguments.memory)
+        return
     if arguments.many is not None:
         compare_pairings(arguments.many, arguments.gps, arguments.pairings)
         return

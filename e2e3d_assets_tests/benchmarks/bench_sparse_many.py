@@ -5,11 +5,8 @@ the same for all; each pairing runs in a process of its own, whose peak memory i
 Photos are small and key points few, so that every pair of 300 can be compared in a quarter of an hour on one core.
 """
 
-import multiprocessing
-import resource
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from e2e3d_assets.reconstruction.features import extract_features
@@ -19,6 +16,7 @@ from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.options import FeaturesOptions, MatchesOptions, PhotosOptions, SparseModelOptions
 from e2e3d_assets.reconstruction.photos import prepare_photos
 
+from .in_own_process import in_own_process, peak_mb
 from .made_photos import make_photos
 
 _FEATURES = 1024
@@ -31,17 +29,12 @@ def compare_pairings(count: int, gps: bool, pairings: list[str]) -> None:
         root = Path(scratch)
         for name in ("upload", "photos", "features"):
             (root / name).mkdir()
-        _in_own_process(make_photos, count, root / "upload", gps)
-        seconds, megabytes = _in_own_process(_extract, root)
+        in_own_process(make_photos, count, root / "upload", gps)
+        seconds, megabytes = in_own_process(_extract, root)
         print(f"{count} photos; features: {seconds:.0f} CPU s, {megabytes:.0f} MB")
         print("".join(f"{title:>12}" for title in _COLUMNS))
         for pairing in pairings:
-            print("".join(f"{value:>12}" for value in _in_own_process(_match_and_map, root, pairing)), flush=True)
-
-
-def _in_own_process(function, *arguments):
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+            print("".join(f"{value:>12}" for value in in_own_process(_match_and_map, root, pairing)), flush=True)
 
 
 def _extract(root: Path) -> tuple[float, float]:
@@ -49,7 +42,7 @@ def _extract(root: Path) -> tuple[float, float]:
     started = time.process_time()
     options = FeaturesOptions(max_features=_FEATURES)
     extract_features(root / "photos", root / "features", options, Monitor())
-    return time.process_time() - started, _peak_mb()
+    return time.process_time() - started, peak_mb()
 
 
 def _match_and_map(root: Path, pairing: str) -> tuple[str | int, ...]:
@@ -69,9 +62,5 @@ def _match_and_map(root: Path, pairing: str) -> tuple[str | int, ...]:
         int(built["photos_registered"]),
         f"{matched - started:.0f}",
         f"{mapped - matched:.0f}",
-        f"{_peak_mb():.0f}",
+        f"{peak_mb():.0f}",
     )
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

@@ -42,7 +42,7 @@ class _Town:
 def make_photos(count: int, folder: Path, gps: bool = False, seed: int = 0) -> None:
     """Render ``count`` JPEGs into a folder."""
     random = np.random.default_rng(seed)
-    cameras = list(_flight(count))
+    cameras = list(flight(count))
     town = _build_town(np.array([camera.centre for camera in cameras]), random)
     texture = _texture(random)
     names = random.permutation(count)
@@ -57,7 +57,8 @@ def make_photos(count: int, folder: Path, gps: bool = False, seed: int = 0) -> N
         list(pool.map(one, range(count)))
 
 
-def _flight(count: int) -> Iterator[Camera]:
+def flight(count: int) -> Iterator[Camera]:
+    """The cameras, strip after strip."""
     along = (1 - _OVERLAP_ALONG) * _FLIGHT_HEIGHT * HEIGHT / FOCAL
     across = (1 - _OVERLAP_ACROSS) * _FLIGHT_HEIGHT * WIDTH / FOCAL
     strip = max(2, round(np.sqrt(count * across / along)))
