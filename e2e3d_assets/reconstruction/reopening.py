@@ -3,6 +3,9 @@
 What belongs here: one reader for each format, and what must agree. What a file should hold is said elsewhere.
 """
 
+# usd-core's modules are filled at run time: a type checker sees none of their names.
+# pyright: reportAttributeAccessIssue=false
+
 import io
 import json
 import zipfile
