@@ -39,7 +39,7 @@ from .stereo.views import Camera, read_scene
 
 _FEWEST_POINTS = 100
 _CORE_QUANTILE = 0.005  # the region is that of all points but this share on each side …
-_CORE_MARGIN = 0.25  # … and so much of its size more
+_CORE_MARGIN = 0.25  # … and so much of its longest side more
 _FACES_PER_BUDGET_FACE = 8  # finer before simplification than after it
 _FACES_PER_CELL = 2
 _POINTS_PER_CELL = 1.5  # on average; a finer octree would follow single points, and takes gigabytes
@@ -152,7 +152,7 @@ def _read(path: Path) -> _Cloud:
         )
     points = np.asarray(cloud.points)
     low, high = np.quantile(points, [_CORE_QUANTILE, 1 - _CORE_QUANTILE], axis=0)
-    margin = (high - low) * _CORE_MARGIN
+    margin = (high - low).max() * _CORE_MARGIN  # in all directions: a mast on a flat scene has few points
     inside = ((points >= low - margin) & (points <= high + margin)).all(axis=1)
     return _Cloud(points[inside], np.asarray(cloud.normals)[inside], np.asarray(cloud.colors)[inside])
 

@@ -1,5 +1,6 @@
-"""A small scene with exact truth for the surface stages: a bumpy textured ball and a box on a floor, photographed
-from a ring of cameras, with the workspace and the dense cloud that earlier stages would have written.
+"""Two small scenes with exact truth for the surface stages, with the workspace and the dense cloud that earlier stages
+would have written: a bumpy textured ball and a box on a floor, photographed from a ring of cameras, and an open yard
+with a wall, a railing and a stem before a blank sky, photographed from one side.
 """
 
 from collections.abc import Sequence
@@ -31,6 +32,38 @@ def truth() -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     return np.asarray(whole.vertices, np.float64), np.asarray(whole.faces, np.int32)
 
 
+def yard() -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Vertices and faces: ground, a wall with a gap, a railing in front of both, and a stem that rises into the sky."""
+    boxes = [
+        ([2.4, 1.8, 0.02], [0, 0, -0.01]),
+        ([1.2, 0.1, 0.8], [-0.6, 0.7, 0.4]),
+        ([0.6, 0.1, 0.8], [0.9, 0.7, 0.4]),
+        ([0.3, 0.3, 0.3], [-0.7, -0.1, 0.15]),
+    ]
+    rails = [[(-0.5, 0.3, height), (0.9, 0.3, height)] for height in (0.1, 0.55)]
+    bars = [[(x, 0.3, 0.0), (x, 0.3, 0.55)] for x in YARD_BARS]
+    parts = [trimesh.creation.box(extents).apply_translation(middle) for extents, middle in boxes]
+    parts += [trimesh.creation.cylinder(YARD_RADIUS, segment=segment, sections=12) for segment in rails + bars]
+    parts.append(trimesh.creation.cylinder(YARD_RADIUS, segment=YARD_STEM, sections=12))
+    whole = trimesh.util.concatenate(parts)
+    return np.asarray(whole.vertices, np.float64), np.asarray(whole.faces, np.int32)
+
+
+YARD_BARS = np.linspace(-0.5, 0.9, 8)
+YARD_STEM = [(-0.7, -0.1, 0.3), (-0.6, -0.1, 1.3)]
+YARD_RADIUS = 0.014
+
+
+def arc(count: int, width: int = 480, height: int = 360) -> list[Camera]:
+    """Cameras before the yard, alternately low and high."""
+    cameras = []
+    for index in range(count):
+        azimuth, elevation = np.radians(-130 + 80 * index / (count - 1)), np.radians(20 if index % 2 else 35)
+        direction = [np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)]
+        cameras.append(orbit_camera(CENTER, 1.0, np.array(direction), width, height))
+    return cameras
+
+
 def paint_of(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """sRGB 0…255 (N, 3) of places: smooth, of several scales, different everywhere."""
     x, y, z = (points * 9).T
@@ -55,11 +88,14 @@ class Scene:
 
     Args:
         cameras: from where it is photographed.
+        mesh: vertices and faces; the ball, box and floor if not given.
     """
 
-    def __init__(self, cameras: Sequence[Camera]) -> None:
+    def __init__(
+        self, cameras: Sequence[Camera], mesh: tuple[NDArray[np.float64], NDArray[np.int32]] | None = None
+    ) -> None:
         self.cameras = list(cameras)
-        self.vertices, self.faces = truth()
+        self.vertices, self.faces = mesh or truth()
         self._raycaster = Raycaster(self.vertices, self.faces)
 
     def surface(self, camera: Camera) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:

@@ -19,7 +19,7 @@ from e2e3d_assets.reconstruction.stereo.ply import PlyWriter
 from e2e3d_assets.reconstruction.textured_mesh import TexturedMesh, load_glb
 from e2e3d_assets.reconstruction.texturing import texture_mesh
 
-from .surface_scene import Scene, ring
+from .surface_scene import Scene, arc, ring, yard
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +188,35 @@ def test_cancellation_ends_the_poisson_process(tmp_path: Path):
     with pytest.raises(Cancelled):
         poisson_surface(points, points, 9, 1.1, tick)
     assert not any(child.is_running() for child in ticks[-1])
+
+
+@pytest.mark.slow
+def test_open_scene_keeps_its_railing_and_its_sky(tmp_path: Path):
+    """Fails if thin bars are swallowed or webs are spun between them, or if the sky behind an open scene is sealed."""
+    scene = Scene(arc(9), yard())
+    for name in ("mesh", "textured_mesh"):
+        (tmp_path / name).mkdir()
+    scene.write_workspace(tmp_path / "undistorted_photos", factors=[0.8, 1.25, *[1.0] * 7])
+    scene.write_cloud(tmp_path / "dense_cloud")
+    scene.write_depth_maps(tmp_path / "depth_maps")
+    inputs = [tmp_path / name for name in ("dense_cloud", "undistorted_photos", "depth_maps")]
+    build_mesh(*inputs, tmp_path / "mesh", MeshOptions(max_faces=40_000), Monitor())
+    mesh = o3d.io.read_triangle_mesh(tmp_path / "mesh" / "mesh.ply")
+    ours = Raycaster(np.asarray(mesh.vertices), np.asarray(mesh.triangles))
+    sealed, lost = [], []
+    for camera in scene.cameras:
+        there, places, _ = scene.surface(camera)
+        hits = ours.hits(camera)
+        sky = cv2.erode((~there).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+        sealed.append((hits.face[sky] >= 0).mean())
+        depth = ((places - camera.centre) @ camera.R.T)[:, 2]
+        stem = places[:, 2] > 0.85
+        railing = (np.abs(places[:, 1] - 0.3) < 0.02) & (places[:, 2] > 0.13) & (places[:, 2] < 0.52)
+        for thin in (stem, railing):
+            lost.append((np.abs(hits.depth[there][thin] - depth[thin]) > 0.05).mean())
+    assert np.mean(sealed) < 0.01
+    assert np.mean(lost) < 0.1
+    figures = texture_mesh(
+        tmp_path / "mesh", tmp_path / "undistorted_photos", tmp_path / "textured_mesh", TexturedMeshOptions(), Monitor()
+    )
+    assert 1.15 < figures["largest_exposure_factor"] < 1.35
