@@ -28,6 +28,7 @@ PART_BYTES = 8 * 2**20
 _THREADS = 8
 _PARTS_SENT_AT_ONCE = 8  # of all big files; twice this times PART_BYTES is the memory that an upload needs
 _LISTING_PAGE = 1000
+_FULL = ("QuotaExceeded", "StorageFull", "507 Insufficient Storage")  # Ceph, MinIO
 _STREAM_BYTES = 2**20
 
 
@@ -181,10 +182,14 @@ def _reason(error: Exception) -> str:
     told = _first_line(error)
     if "NoSuchBucket" in told:
         return "there is no such bucket. Create it, or correct the URL"
+    if any(code in told for code in _FULL):
+        return "the store is full. Free some space in it, or raise its quota"
     if "403 Forbidden" in told or "401 Unauthorized" in told:
         return "the server refuses these credentials. Check key, secret and policy"
     if "/latest/api/token" in told:
         return "no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+    if "error sending request" in told:
+        return "the server does not answer. Is it running, in reach, and not full?"
     return told
 
 

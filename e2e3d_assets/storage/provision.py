@@ -12,6 +12,7 @@ from .objects import BucketOptions
 
 _DAYS_TO_KEEP_REPLACED_VERSIONS = 7
 _DAYS_TO_FINISH_AN_UPLOAD = 7
+_ATTEMPTS = 8  # about half a minute: servers are often started together with the store
 
 
 def create_bucket(url: str, options: BucketOptions) -> list[str]:
@@ -80,5 +81,8 @@ def _client(options: BucketOptions) -> Any:
         aws_access_key_id=options.access_key_id,
         aws_secret_access_key=options.secret_access_key and options.secret_access_key.get_secret_value(),
         aws_session_token=options.session_token and options.session_token.get_secret_value(),
-        config=Config(s3={"addressing_style": "path" if options.path_style else "virtual"}),
+        config=Config(
+            s3={"addressing_style": "path" if options.path_style else "virtual"},
+            retries={"mode": "standard", "max_attempts": _ATTEMPTS},
+        ),
     )

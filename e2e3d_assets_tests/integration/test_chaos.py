@@ -33,6 +33,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SETS = 20
 NAMES = [f"set-{number}" for number in range(SETS)]
 CLIENTS = 4
+_STARTS = 10
 _SECONDS_TO_RECOVER = 240 + 20 * SETS
 
 
@@ -74,11 +75,20 @@ class Saboteur:
 
     def kill_daemon(self, chance: random.Random) -> None:
         self.production.kill("daemon")
-        self.production.start("daemon")
+        self._supervise("daemon")
 
     def kill_code_server(self, chance: random.Random) -> None:
         self.production.kill("code-server")
-        self.production.start("code-server")
+        self._supervise("code-server")
+
+    def _supervise(self, name: str) -> None:
+        """Start a server until it stays: one that finds no store ends, and says so."""
+        for _ in range(_STARTS):
+            with contextlib.suppress(AssertionError):
+                self.production.start(name)
+                return
+            assert self.production.processes[name].poll() is not None, f"{name} lives and does not serve"
+        raise AssertionError(f"{name} does not stay")
 
     def kill_database(self, chance: random.Random) -> None:
         self.database.kill()
