@@ -1,30 +1,29 @@
 """Stage ``photos``: an upload of any shape becomes upright 8-bit sRGB photos, and every file given is accounted for.
 
-What belongs here: finding the photos, names, judging and storing each, and the verdict on the whole. How files are
-decoded, unpacked, compared or read for EXIF is in the modules beside.
+What belongs here: names, judging and storing each photo, and the verdict on the whole. How photos are found, decoded,
+compared or read for EXIF is in :mod:`.intake`.
 """
 
 import re
-import shutil
 import tempfile
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from queue import LifoQueue
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BadInput
-from .georeference import control_points
-from .intake import archives, calibrations, decoding, duplicates, panoramas, video
-from .intake.masks import is_mask, keep_masks, mask_path
+from .intake import decoding, duplicates
+from .intake.finding import REMEDY, find_upload
+from .intake.masks import keep_masks, mask_path
 from .intake.sandbox import DecoderDied, Sandbox
 from .intake.storing import StoredPhoto, measure_photo, store_photo
 from .monitor import Figures, Monitor
@@ -34,11 +33,9 @@ from .photo_set import PhotoRecord, PhotoSet
 from .preview import contact_sheet, open_small, save_preview
 
 IMAGES = "images"
-_IGNORED_FOLDERS = frozenset(("__MACOSX",))
 _PIXELS_IN_FLIGHT = 120_000_000
 _PHOTOS_PER_SANDBOX = 8
 _PREVIEW_PHOTOS = 24
-_REMEDY = "Give at least {} sharp, overlapping photos (JPEG, PNG, WebP, TIFF, HEIC, raw) of one place or thing"
 
 
 @dataclass(frozen=True)
@@ -65,25 +62,19 @@ def prepare_photos(upload: Path, out: Path, options: PhotosOptions, monitor: Mon
     """
     (out / IMAGES).mkdir()
     with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=out) as unpacked:
-        source, files, masks = _find_photos(upload, Path(unpacked), out, options, monitor)
-        candidates = _name_candidates(files)
+        found = find_upload(upload, Path(unpacked), out, options, monitor)
+        candidates = _name_candidates(found.photos)
         records = _settle_duplicates(_judge_all(candidates, out / IMAGES, options, monitor))
-        keep_masks(masks, records, out)
+        keep_masks(found.masks, records, out)
     for record, candidate in zip(records, candidates, strict=True):
         if record.name is None:
             (out / IMAGES / candidate.name).unlink(missing_ok=True)
             mask_path(out, candidate.name).unlink(missing_ok=True)
-    photo_set = PhotoSet(source=source, photos=records)
+    photo_set = PhotoSet(source=found.source, photos=[*records, *found.left_out])
     _require_enough(photo_set, options)
     photo_set.save(out)
     _draw_preview(photo_set, out)
     return _figures(photo_set, sum(mask_path(out, str(r.name)).is_file() for r in photo_set.accepted))
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key under which IMG_9 comes before IMG_10."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part.lower()) for part in parts]
 
 
 def safe_names(given_names: Sequence[str]) -> list[str]:
@@ -113,82 +104,6 @@ def safe_names(given_names: Sequence[str]) -> list[str]:
 def _safe_stem(stem: str) -> str:
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-")[:80] or "photo"
-
-
-def _find_photos(
-    upload: Path, unpacked: Path, out: Path, options: PhotosOptions, monitor: Monitor
-) -> tuple[Literal["photos", "video", "archive"], list[tuple[Path, str]], list[tuple[Path, str]]]:
-    """(kind of upload, [(photo, given name)], [(mask, given name)]), unpacking what is packed."""
-    files = [(path, path.relative_to(upload).as_posix()) for path in _regular_files(upload)]
-    source: Literal["photos", "video", "archive"] = "photos"
-    packed = [(path, name) for path, name in files if archives.is_archive(path)]
-    for number, (path, name) in enumerate(packed):
-        folder = unpacked / f"archive{number}"
-        folder.mkdir()
-        members = archives.unpack(path, folder, name, monitor)
-        files += [(file, member) for file, member in members if not _is_ignored(PurePosixPath(member))]
-        source = "archive"
-    _keep_calibrations(files, out)
-    _keep_control_points(files, out)
-    pictures = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in decoding.SUFFIXES]
-    photos = [(path, name) for path, name in pictures if not is_mask(name)]
-    masks = [(path, name) for path, name in pictures if is_mask(name)]
-    videos = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in video.SUFFIXES]
-    if videos and not photos:
-        source = "video"
-        for number, (path, name) in enumerate(videos):
-            folder = unpacked / f"video{number}"
-            folder.mkdir()
-            photos += video.extract_frames(path, folder, name, options.video_step, options.max_video_frames, monitor)
-    photos = _split_panoramas(photos, unpacked, options, monitor)
-    if not photos:
-        remedy = _REMEDY.format(options.min_photos)
-        raise BadInput("The upload holds no photos, video or archive of photos", remedy, [name for _, name in files])
-    return source, sorted(photos, key=lambda photo: natural_key(photo[1])), masks
-
-
-def _split_panoramas(
-    photos: Sequence[tuple[Path, str]], unpacked: Path, options: PhotosOptions, monitor: Monitor
-) -> list[tuple[Path, str]]:
-    """Photos, with the views of each 360° panorama in its place; a broken one stays, to be refused with its reason."""
-    split: list[tuple[Path, str]] = []
-    for number, (path, name) in enumerate(photos):
-        views = [(path, name)]
-        if path.stat().st_size and decoding.is_jpeg(path) and panoramas.is_panorama(path):
-            folder = unpacked / f"panorama{number}"
-            folder.mkdir()
-            monitor.progress(number, len(photos), f"splitting {name}")
-            with suppress(decoding.UnusablePhoto):
-                measure_photo(path, options.min_size, options.max_pixels, monitor)
-                views = panoramas.split(path, folder, name, monitor)
-        split += views
-    return split
-
-
-def _keep_calibrations(files: Sequence[tuple[Path, str]], out: Path) -> None:
-    given = [path for path, name in files if PurePosixPath(name).name == calibrations.FILE_NAME]
-    if given:
-        calibrations.load_calibrations(given[0])
-        shutil.copyfile(given[0], out / calibrations.FILE_NAME)
-
-
-def _keep_control_points(files: Sequence[tuple[Path, str]], out: Path) -> None:
-    given = [path for path, name in files if PurePosixPath(name).name == control_points.FILE_NAME]
-    if given:
-        control_points.load_control_points(given[0])
-        shutil.copyfile(given[0], out / control_points.FILE_NAME)
-
-
-def _regular_files(folder: Path) -> Iterable[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or any(parent.is_symlink() for parent in path.relative_to(folder).parents):
-            continue
-        if path.is_file() and not _is_ignored(PurePosixPath(path.relative_to(folder).as_posix())):
-            yield path
-
-
-def _is_ignored(path: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part in _IGNORED_FOLDERS for part in path.parts)
 
 
 def _name_candidates(files: Sequence[tuple[Path, str]]) -> list[_Candidate]:
@@ -298,7 +213,7 @@ def _require_enough(photo_set: PhotoSet, options: PhotosOptions) -> None:
     problem = f"Only {usable} of {given} photos are usable, but {options.min_photos} are needed"
     raise BadInput(
         f"{problem}: {why}" if why else problem,
-        _REMEDY.format(options.min_photos),
+        REMEDY.format(options.min_photos),
         [record.given_name for record in photo_set.rejected],
     )
 

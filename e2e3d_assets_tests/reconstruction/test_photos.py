@@ -17,11 +17,12 @@ from PIL import Image
 
 from e2e3d_assets.reconstruction.errors import BadInput, Cancelled
 from e2e3d_assets.reconstruction.intake.decoding import UnusablePhoto
+from e2e3d_assets.reconstruction.intake.finding import natural_key
 from e2e3d_assets.reconstruction.intake.storing import measure_photo, store_photo
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.options import PhotosOptions
 from e2e3d_assets.reconstruction.photo_set import PhotoSet
-from e2e3d_assets.reconstruction.photos import natural_key, prepare_photos, safe_names
+from e2e3d_assets.reconstruction.photos import prepare_photos, safe_names
 
 from .photo_files import save_photos, textured
 
@@ -192,7 +193,7 @@ def test_safe_names_are_always_unique_and_plain(given_names: list[str]):
 
 def test_natural_order():
     """Sequence matching relies on IMG_9 coming before IMG_10; odd names must not make the sort fail."""
-    names = ["IMG_10.jpg", "IMG_9.jpg", "img_1.jpg", "²3.jpg", "x/IMG_2.jpg"]
+    names = ["IMG_10.jpg", "IMG_9.jpg", "img_1.jpg", "²3.jpg", "x/IMG_2.jpg", "9" * 5000]
     ordered = sorted(names, key=natural_key)
     assert ordered.index("IMG_9.jpg") < ordered.index("IMG_10.jpg")
 
@@ -209,6 +210,13 @@ def test_zip_of_photos(upload: Path, out: Path):
     assert photo_set.source == "archive"
     assert [photo.given_name for photo in photo_set.photos] == [f"Trip/photo {seed}.jpg" for seed in range(3)]
     assert sorted(path.name for path in out.iterdir()) == ["images", "photos.json", "preview.jpg"]
+
+
+def test_a_video_beside_photos_is_listed(upload: Path, out: Path):
+    """Left aside without a word, somebody waits for a model of what only the video shows."""
+    save_photos(upload, ["a.jpg", "b.jpg", "c.jpg"])
+    (upload / "walk.MOV").write_bytes(b"x")
+    assert "only where there are no photos" in reason_of(prepare(upload, out), "walk.MOV")
 
 
 def test_cancelling_stops_between_photos(upload: Path, out: Path):

@@ -1,0 +1,134 @@
+"""What an upload holds: photos, in folders, archives, videos and panoramas, and what lies beside them.
+
+What belongs here: telling by their names which files are what, and unpacking until only photos are left. What does not:
+whether a photo is any good.
+"""
+
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from ..errors import BadInput
+from ..georeference import control_points
+from ..monitor import Monitor
+from ..options import PhotosOptions
+from ..photo_set import PhotoRecord
+from . import archives, calibrations, decoding, panoramas, video
+from .masks import is_mask
+from .storing import measure_photo
+
+REMEDY = "Give at least {} sharp, overlapping photos (JPEG, PNG, WebP, TIFF, HEIC, raw) of one place or thing"
+_IGNORED_FOLDERS = frozenset(("__MACOSX",))
+_MAX_DIGITS = 1000  # Python refuses numbers of more than 4300
+_NOT_BESIDE_PHOTOS = "a video is used only where there are no photos: upload it as a set of its own"
+
+
+@dataclass(frozen=True)
+class FoundUpload:
+    """Files with the names that the user knows them by, photos in natural order, and records of what is not used."""
+
+    source: Literal["photos", "video", "archive"]
+    photos: Sequence[tuple[Path, str]]
+    masks: Sequence[tuple[Path, str]]
+    left_out: Sequence[PhotoRecord] = field(default=())
+
+
+def find_upload(upload: Path, unpacked: Path, out: Path, options: PhotosOptions, monitor: Monitor) -> FoundUpload:
+    """Find all photos, and keep calibrations and control points.
+
+    Args:
+        upload: as the user gave it.
+        unpacked: an existing directory for members of archives, frames of videos and views of panoramas.
+        out: gets ``cameras.json`` and ``gcp_list.txt`` where there are any.
+        options: how frames are taken, and the limits of photos.
+        monitor: progress and cancellation.
+
+    Raises:
+        BadInput: there are no photos, or an archive, video, calibration or list of control points is broken.
+    """
+    files = [(path, path.relative_to(upload).as_posix()) for path in _regular_files(upload)]
+    source: Literal["photos", "video", "archive"] = "photos"
+    packed = [(path, name) for path, name in files if archives.is_archive(path)]
+    for number, (path, name) in enumerate(packed):
+        folder = unpacked / f"archive{number}"
+        folder.mkdir()
+        members = archives.unpack(path, folder, name, monitor)
+        files += [(file, member) for file, member in members if not _is_ignored(PurePosixPath(member))]
+        source = "archive"
+    _keep_calibrations(files, out)
+    _keep_control_points(files, out)
+    pictures = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in decoding.SUFFIXES]
+    photos = [(path, name) for path, name in pictures if not is_mask(name)]
+    masks = [(path, name) for path, name in pictures if is_mask(name)]
+    videos = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in video.SUFFIXES]
+    left_out: list[PhotoRecord] = []
+    if photos:
+        left_out = [PhotoRecord(given_name=name, status="rejected", reason=_NOT_BESIDE_PHOTOS) for _, name in videos]
+    elif videos:
+        source = "video"
+        for number, (path, name) in enumerate(videos):
+            folder = unpacked / f"video{number}"
+            folder.mkdir()
+            photos += video.extract_frames(path, folder, name, options.video_step, options.max_video_frames, monitor)
+    photos = _split_panoramas(photos, unpacked, options, monitor)
+    if not photos:
+        remedy = REMEDY.format(options.min_photos)
+        raise BadInput("The upload holds no photos, video or archive of photos", remedy, [name for _, name in files])
+    return FoundUpload(source, sorted(photos, key=lambda photo: natural_key(photo[1])), masks, left_out)
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key under which IMG_9 comes before IMG_10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [
+        (0, int(part[:_MAX_DIGITS]), "") if part.isdecimal() and part.isascii() else (1, 0, part.lower())
+        for part in parts
+    ]
+
+
+def _split_panoramas(
+    photos: Sequence[tuple[Path, str]], unpacked: Path, options: PhotosOptions, monitor: Monitor
+) -> list[tuple[Path, str]]:
+    """Photos, with the views of each 360° panorama in its place; a broken one stays, to be refused with its reason."""
+    split: list[tuple[Path, str]] = []
+    for number, (path, name) in enumerate(photos):
+        views = [(path, name)]
+        if path.stat().st_size and decoding.is_jpeg(path) and panoramas.is_panorama(path):
+            folder = unpacked / f"panorama{number}"
+            folder.mkdir()
+            monitor.progress(number, len(photos), f"splitting {name}")
+            with suppress(decoding.UnusablePhoto):
+                measure_photo(path, options.min_size, options.max_pixels, monitor)
+                views = panoramas.split(path, folder, name, monitor)
+        split += views
+    return split
+
+
+def _keep_calibrations(files: Sequence[tuple[Path, str]], out: Path) -> None:
+    given = [path for path, name in files if PurePosixPath(name).name == calibrations.FILE_NAME]
+    if given:
+        calibrations.load_calibrations(given[0])
+        shutil.copyfile(given[0], out / calibrations.FILE_NAME)
+
+
+def _keep_control_points(files: Sequence[tuple[Path, str]], out: Path) -> None:
+    given = [path for path, name in files if PurePosixPath(name).name == control_points.FILE_NAME]
+    if given:
+        control_points.load_control_points(given[0])
+        shutil.copyfile(given[0], out / control_points.FILE_NAME)
+
+
+def _regular_files(folder: Path) -> Iterable[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or any(parent.is_symlink() for parent in path.relative_to(folder).parents):
+            continue
+        if path.is_file() and not _is_ignored(PurePosixPath(path.relative_to(folder).as_posix())):
+            yield path
+
+
+def _is_ignored(path: PurePosixPath) -> bool:
+    return any(part.startswith(".") or part in _IGNORED_FOLDERS for part in path.parts)
