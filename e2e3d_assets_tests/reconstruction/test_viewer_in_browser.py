@@ -237,7 +237,7 @@ def test_phone_has_every_button_on_the_screen(browser: Browser, address: str):
 def test_report_page_loads_without_errors(browser: Browser, tmp_path: Path):
     """A page whose content policy blocks its own styles or pictures is blank."""
     scene = make_scene(tmp_path / "scene")
-    build_report(record(), scene.products, tmp_path, ReportOptions(), Monitor())
+    build_report(record(), scene.products, tmp_path, ReportOptions(film_frames=0), Monitor())
     page = browser.new_page()
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text))

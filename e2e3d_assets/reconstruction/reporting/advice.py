@@ -19,7 +19,7 @@ from ..report_schema import (
     TextureSummary,
 )
 
-_NAMES_SHOWN = 6
+_NAMES_SHOWN, _PLACES_SHOWN = 6, 3
 _WEAK_PHOTO_POINTS = 80  # a pose from fewer points is easily wrong
 _BLURRED_SHARE = 0.5  # of the set's median sharpness
 _HIGH_ERROR_PX, _VERY_HIGH_ERROR_PX = 1.0, 2.0
@@ -158,11 +158,12 @@ def _about_accuracy(photos: PhotosSummary, sparse: SparseSummary) -> Iterator[Qu
         )
     weak = _weakly_placed(photos)
     if weak:
+        places = ", and ".join(_around(photos.items, photo) for photo in weak[:_PLACES_SHOWN])
         yield QualityWarning(
             code="weakly_placed_photos",
             severity="note",
             message=f"{_count(weak)} placed by few points only, and may be wrong: {_names(weak)}.",
-            advice=f"Take photos {_around(photos.items, weak[0])}, so that each step shows mostly the same things.",
+            advice=f"Take photos {places}, so that each step shows mostly the same things.",
         )
 
 
