@@ -99,7 +99,8 @@ class Sandbox:
 
 def _serve(connection: Connection) -> None:
     """The child's whole life: calls, one after the other, until the parent is gone."""
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    with suppress(ValueError):  # the machine's own limit is lower
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def tell(*progress: Any) -> None:

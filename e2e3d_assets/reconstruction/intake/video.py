@@ -25,6 +25,7 @@ _MAX_TRACKED = 300
 _LOOKED_AT_PER_SECOND = 10.0
 _MAX_RATE = 1000.0  # more is a clock's rate, which some files with a varying frame rate give
 _MIN_SURVIVING_SHARE = 0.3
+_THREADS = 4  # each holds frames: with one for every core of a large machine, 8K would not fit
 _TAKING = "taking frames from the video"
 _REMEDY = "Upload it as MP4 with H.264, or photos"
 JPEG_QUALITY = 95
@@ -154,7 +155,7 @@ def _write_frames(
 
 
 def _open(video: Path, given_name: str) -> cv2.VideoCapture:
-    reader = cv2.VideoCapture(str(video))
+    reader = cv2.VideoCapture(str(video), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, _THREADS])
     if not reader.isOpened():
         raise BadInput("The video cannot be read", _REMEDY, [given_name])
     return reader
