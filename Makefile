@@ -52,7 +52,7 @@ chaos: $(TEST_READY) ## Kill and cut everything for 20 minutes; nothing may be l
 fuzz: $(TEST_READY) ## 10,000 damaged files through the intake: no crash, no hang, no memory without bounds
 	@$(BIN)/python -m e2e3d_assets_tests.benchmarks.fuzz_intake $(ARGS)
 
-bench: bench-pipeline bench-sparse bench-dense bench-surface bench-store ## Measure speed and quality, one after the other
+bench: bench-pipeline bench-sparse bench-dense bench-surface bench-store bench-latency ## Measure speed and quality, one after the other
 
 bench-%: $(TEST_READY)
 	@$(BIN)/python -m e2e3d_assets_tests.benchmarks.bench_$* $(ARGS)
