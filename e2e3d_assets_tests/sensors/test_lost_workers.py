@@ -78,6 +78,13 @@ def test_a_dead_worker_ends_its_run_in_plain_words(instance, worker, reaped):
     assert (stage, "ran out of memory" in str(problem)) == (None, True)
 
 
+def test_what_dagster_says_of_a_killed_worker_is_put_into_words(instance, worker):
+    """Prevents mail that says "marked as failed from outside the execution context" of a run that memory killed."""
+    run = run_of(instance, worker.pid)
+    instance.report_run_failed(run)
+    assert "ran out of memory" in str(problem_of(instance, run.run_id)[1])
+
+
 def test_a_number_that_passed_to_another_process_is_no_life(instance, worker):
     """Prevents a process that came later, in a new container too, from standing for the worker."""
     assert Worker(worker.pid, told_at=1000).process() is None
