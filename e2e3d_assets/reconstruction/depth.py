@@ -50,6 +50,7 @@ _MOST_COST = 0.7
 _MOST_COST_ONE_WITNESS = 0.5
 _SPECKLE_PIXELS_PER_MEGAPIXEL = 100
 _HALF_SIZE = 0.5
+_MOST_MISFIT = 0.01  # widths of a photo; good models have a thousandth
 
 
 def estimate_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions, monitor: Monitor) -> Figures:
@@ -94,6 +95,12 @@ class DepthPlan:
     def read(cls, undistorted: Path, options: DepthMapsOptions) -> "DepthPlan":
         """Plan from the sparse model. Raises BadInput if no photo can have a depth map."""
         scene = read_scene(undistorted)
+        if scene.median_error > _MOST_MISFIT:
+            raise BadInput(
+                "The cameras do not fit the photos: points appear "
+                f"{100 * min(scene.median_error, 1):.0f} % of a photo's width from where they were found",
+                "Leave out the given calibration or mend it, and repeat the reconstruction from the photos",
+            )
         references = tuple(plan_references(scene, options.sources, max(WITNESSES, options.sources)))
         if all(reference.skipped_because for reference in references):
             raise BadInput(

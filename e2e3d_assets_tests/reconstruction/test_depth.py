@@ -170,6 +170,20 @@ def test_hopeless_sets_are_refused(tmp_path: Path, angles: tuple[float, ...], po
         estimate_depth_maps(undistorted, out, QUICK, Monitor())
 
 
+def test_wrong_calibration_is_said(workspace: Path, tmp_path: Path):
+    """A focal length that is not the camera's gives a cloud of nonsense."""
+    wrong, out = tmp_path / "wrong", tmp_path / "out"
+    shutil.copytree(workspace, wrong)
+    out.mkdir()
+    model = pycolmap.Reconstruction(wrong / "sparse")
+    for camera in model.cameras.values():
+        camera.focal_length_x *= 2
+        camera.focal_length_y *= 2
+    model.write_binary(wrong / "sparse")
+    with pytest.raises(BadInput, match="cameras do not fit"):
+        estimate_depth_maps(wrong, out, QUICK, Monitor())
+
+
 def test_missing_model_and_photos_are_named(workspace: Path, tmp_path: Path):
     """A product that lost files must say which."""
     out, broken = tmp_path / "out", tmp_path / "broken"

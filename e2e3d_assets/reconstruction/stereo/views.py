@@ -24,6 +24,7 @@ _LEAST_USEFUL_SCORE = 0.002  # of the best neighbour's
 _TRIMMED_PERCENT = 1.0
 _MARGIN_NEAR = 1.35
 _MARGIN_FAR = 1.55
+_SAMPLED_POINTS = 500
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class SparseScene:
         points: (n, 3) world coordinates.
         observers: indices into ``names``, grouped by point.
         begins: (n + 1,) where each point's observers begin.
+        median_error: between points as the cameras show them and where they were found, in widths of the photo.
     """
 
     names: tuple[str, ...]
@@ -77,6 +79,7 @@ class SparseScene:
     points: NDArray[np.float64]
     observers: NDArray[np.int64]
     begins: NDArray[np.int64]
+    median_error: float = 0.0
 
 
 def read_scene(undistorted: Path) -> SparseScene:
@@ -107,7 +110,22 @@ def read_scene(undistorted: Path) -> SparseScene:
         np.array([xyz for xyz, _ in tracks]),
         np.array([i for _, seen in tracks for i in seen], np.int64),
         np.cumsum([0, *(len(seen) for _, seen in tracks)], dtype=np.int64),
+        _median_error(model),
     )
+
+
+def _median_error(model: pycolmap.Reconstruction) -> float:
+    """Over some of the points; one behind a camera that saw it counts as far off."""
+    points = [point for _, point in sorted(model.points3D.items())]
+    errors = []
+    for point in points[:: max(1, len(points) // _SAMPLED_POINTS)]:
+        for element in point.track.elements:
+            image = model.images[element.image_id]
+            shown = image.project_point(point.xyz) if image.has_pose else None
+            found = image.points2D[element.point2D_idx].xy
+            width = model.cameras[image.camera_id].width
+            errors.append(np.inf if shown is None else np.linalg.norm(shown - found) / width)
+    return float(np.median(errors)) if errors else 0.0
 
 
 def _camera(image: pycolmap.Image, camera: pycolmap.Camera) -> Camera:
