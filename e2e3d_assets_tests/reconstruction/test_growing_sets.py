@@ -46,6 +46,7 @@ def run(photos: Path, root: Path, previous: SampleRun | None) -> tuple[Path, Pat
     return features, matches, figures | match_features(photos, features, matches, MATCHES, Monitor(), earlier[1])
 
 
+@pytest.mark.slow
 def test_what_is_known_is_taken_over_and_nothing_changes(sample_run: SampleRun, changed_photos: Path, tmp_path: Path):
     """Ten photos added to three hundred must not cost as much as three hundred, nor give another model."""
     before = {path: path.read_bytes() for stage in ("features", "matches") for path in sample_run[stage].iterdir()}
