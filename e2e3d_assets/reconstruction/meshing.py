@@ -22,11 +22,12 @@ from pathlib import Path
 import fast_simplification
 import numpy as np
 import open3d as o3d
+import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from . import mesh_repair
+from . import cropping, mesh_repair
 from .carving import Ballot, Votes, depth_views, exposed
 from .errors import BadInput
 from .monitor import Figures, Monitor
@@ -36,6 +37,7 @@ from .poisson import poisson_surface
 from .preview import contact_sheet, save_preview
 from .raycasting import render_shaded, turntable_cameras
 from .stereo.views import Camera, read_scene
+from .viewpoints import focus_of
 
 _FEWEST_POINTS = 100
 _CORE_QUANTILE = 0.005  # the region is that of all points but this share on each side …
@@ -95,6 +97,10 @@ def build_mesh(
         ballot.add(camera, depths)
     monitor.progress(steps - 4, steps, "cutting and cleaning")
     vertices, faces = _cut(vertices, faces, cloud.points, ballot.votes, scene.cameras, cell)
+    focus = focus_of(pycolmap.Reconstruction(undistorted / "sparse"))
+    ground = cropping.find_ground(cloud.points, cloud.normals, focus)
+    if options.crop == "object":
+        vertices, faces = cropping.cropped(vertices, faces, focus, ground)
     vertices, faces = _without_floaters(*mesh_repair.manifold(vertices, faces), scene.cameras)
     monitor.progress(steps - 3, steps, "simplifying")
     vertices, faces = _simplified_as_seen(vertices, faces, options.max_faces, scene.cameras)
@@ -110,6 +116,7 @@ def build_mesh(
         "octree_depth": depth,
         "refuted_percent": round(100 * float(ballot.votes.refuted.mean()), 2),
         **mesh_repair.figures(vertices, faces),
+        **cropping.figures(focus, ground),
     }
 
 

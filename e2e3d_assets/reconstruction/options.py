@@ -112,6 +112,9 @@ class MeshOptions(StageOptions):
     """Surface from the dense cloud."""
 
     max_faces: int = Field(default=300_000, ge=1000, description="Triangles after simplification, at most.")
+    crop: Literal["none", "object"] = Field(
+        default="none", description="object: only what stands out of the ground where the photos look."
+    )
 
 
 class TexturedMeshOptions(StageOptions):

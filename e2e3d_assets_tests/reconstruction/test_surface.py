@@ -131,6 +131,21 @@ def test_small_pages_shrink_the_photos(scene: Scene, made: tuple[Path, dict, dic
     assert np.abs(exact[both] - found[both]).mean() < 12
 
 
+def test_crop_leaves_what_stands_on_the_ground(made: tuple[Path, dict, dict], tmp_path: Path):
+    """Fails if the ground is not found, stays, or takes the object with it."""
+    root, figures, _ = made
+    assert figures["ground_found"]
+    assert abs(figures["ground_z"]) < 0.01
+    assert figures["ground_tilt_degrees"] < 1
+    inputs = [root / name for name in ("dense_cloud", "undistorted_photos", "depth_maps")]
+    build_mesh(*inputs, tmp_path, MeshOptions(max_faces=12_000, crop="object"), Monitor())
+    low, high = trimesh.load_mesh(tmp_path / "mesh.ply").bounds
+    assert 0 < low[2] < 0.06
+    assert high[2] > 0.9
+    assert low[0] < -0.4
+    assert high[0] < 1.1
+
+
 def test_empty_cloud_is_bad_input(made: tuple[Path, dict, dict], tmp_path: Path):
     """Fails if a cloud without points gives a traceback instead of a sentence."""
     with PlyWriter(tmp_path / "dense_cloud.ply"):
