@@ -115,7 +115,7 @@ def test_cancelled_run_stops_its_work(production):
 
 def test_killed_worker_is_started_again_and_goes_on(production):
     """Prevents a crash from costing more than the stage that was at work."""
-    production.upload("crash", seconds={"mesh": 8})
+    production.upload("crash", seconds={"mesh": 4})
     until(lambda: production.has_begun("mesh"), 60, "the stage works")
     os.kill(production.journal()[-1]["pid"], signal.SIGKILL)
     ends(production, "crash", "FAILURE", "SUCCESS")
@@ -127,7 +127,7 @@ def test_killed_worker_is_started_again_and_goes_on(production):
 
 def test_worker_that_dies_with_its_code_server_is_started_again(production):
     """Prevents a crash of the machine from leaving a run that counts as running for half a day."""
-    production.upload("both", seconds={"mesh": 8})
+    production.upload("both", seconds={"mesh": 4})
     until(lambda: production.has_begun("mesh"), 60, "the stage works")
     production.kill("code-server")
     os.kill(production.journal()[-1]["pid"], signal.SIGKILL)
