@@ -19,7 +19,7 @@ _SEAM_COST = 0.6  # of a seam as long as a typical edge, in units of a typical f
 _WORST_COST = 4.0
 _OUTLIER_COST = 6.0
 _DETAIL_FLOOR = 2.0  # grey levels a pixel: below, gradients are noise
-_DETAIL_WEIGHT = 0.5
+_DETAIL_WEIGHT = 0.5  # 1 is Waechter's gradient times area: 0.3 dB worse on an open scene, equal on relic and banana
 _ITERATIONS = 12
 _NONE = -1
 
