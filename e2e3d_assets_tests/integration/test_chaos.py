@@ -114,18 +114,24 @@ class Saboteur:
 
 
 def _workers(production: Production) -> list[psutil.Process]:
-    """Processes that execute runs, living or orphaned."""
-    return [process for process in production.family() if "--multiprocessing-fork" in process.cmdline()]
+    """Processes that execute runs, living or orphaned: forks, but not the one that the code server lets fork them."""
+    server = production.processes.get("code-server")
+    return [
+        process
+        for process in production.family()
+        if "multiprocessing.forkserver" in " ".join(process.cmdline()) and (not server or process.ppid() != server.pid)
+    ]
 
 
 def _strangers(production: Production) -> list[str]:
     """Processes of the instance that neither are servers nor belong to one."""
     known = {process.pid for process in production.processes.values()}
+    workers = _workers(production)
+    workers = _workers(production)
     return [
         f"{process.pid} {process.cmdline()}"
         for process in production.family()
-        if known.isdisjoint({process.pid, *(parent.pid for parent in process.parents())})
-        or "--multiprocessing-fork" in process.cmdline()
+        if known.isdisjoint({process.pid, *(parent.pid for parent in process.parents())}) or process in workers
     ]
 
 
