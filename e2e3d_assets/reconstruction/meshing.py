@@ -89,6 +89,7 @@ def build_mesh(
         cloud.normals,
         depth,
         _PADDING,
+        out,
         lambda: monitor.progress(1, steps, "reconstructing the surface"),
     )
     ballot = Ballot(vertices, _TOLERANCE_CELLS * cell)

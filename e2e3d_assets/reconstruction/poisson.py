@@ -19,7 +19,12 @@ _POLL_SECONDS = 0.5
 
 
 def poisson_surface(
-    points: NDArray[np.float64], normals: NDArray[np.float64], depth: int, padding: float, tick: Callable[[], None]
+    points: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    depth: int,
+    padding: float,
+    scratch: Path,
+    tick: Callable[[], None],
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """The closed surface through oriented points (Kazhdan and Hoppe, TOG 2013): vertices (V, 3) and faces (F, 3).
 
@@ -28,12 +33,13 @@ def poisson_surface(
         normals: (N, 3), outwards.
         depth: levels of the octree.
         padding: of the octree's cube, relative to the points'.
+        scratch: folder for some hundred megabytes, which are removed.
         tick: called twice a second; what it raises ends the work at once.
 
     Raises:
         RuntimeError: if the process died, such as for lack of memory.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         files = [Path(folder) / name for name in ("points.npy", "normals.npy", "vertices.npy", "faces.npy")]
         np.save(files[0], points)
         np.save(files[1], normals)

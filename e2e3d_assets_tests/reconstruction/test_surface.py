@@ -201,8 +201,9 @@ def test_cancellation_ends_the_poisson_process(tmp_path: Path):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        poisson_surface(points, points, 9, 1.1, tick)
+        poisson_surface(points, points, 9, 1.1, tmp_path, tick)
     assert not any(child.is_running() for child in ticks[-1])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
