@@ -9,11 +9,12 @@ depth maps that look through it refute it, points and depth maps on it support i
 surface stays only where it closes a hole that no photo contradicts.
 
 A minimal cut through the Delaunay tetrahedra of the thinned cloud, with soft visibility (Labatut, Pons and Keriven,
-"Robust and Efficient Surface Reconstruction from Range Data", CGF 2009) and without what is too wide, was tried instead.
-On a rendered yard with a railing, a stem and a pole before a blank sky (14 photos of 0.75 megapixels, 165,000 points)
-its F at 5, 10, 20 mm was 0.904, 0.933, 0.951, here 0.915, 0.941, 0.957; of the stem it kept 21 %, here 97 %, of the pole
-21 % and 88 %; it took 70 CPU seconds, here 44. On a rendered statue (24 photos of 2 megapixels, 387,000 points) its F at
-1, 2, 5 mm was 0.958, 0.980, 0.991 with 574,000 faces in 233 CPU seconds; here 0.970, 0.985, 0.992 with 300,000.
+"Robust and Efficient Surface Reconstruction from Range Data", CGF 2009) and without what is too wide, was tried
+instead. On a rendered yard with a railing, a stem and a pole before a blank sky (14 photos of 0.75 megapixels,
+165,000 points) its F at 5, 10, 20 mm was 0.904, 0.933, 0.951, here 0.915, 0.941, 0.957; of the stem it kept 21 %,
+here 97 %, of the pole 21 % and 88 %; it took 70 CPU seconds, here 44. On a rendered statue (24 photos of 2
+megapixels, 387,000 points) its F at 1, 2, 5 mm was 0.958, 0.980, 0.991 with 574,000 faces in 233 CPU seconds; here
+0.970, 0.985, 0.992 with 300,000.
 """
 
 from collections.abc import Callable, Sequence
