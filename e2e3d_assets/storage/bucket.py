@@ -28,6 +28,7 @@ PART_BYTES = 8 * 2**20
 _THREADS = 8
 _PARTS_SENT_AT_ONCE = 8  # of all big files; twice this times PART_BYTES is the memory that an upload needs
 _LISTING_PAGE = 1000
+_RETRIES = 10_000  # the time is what ends them: refused connections are repeated many times a second
 _FULL = ("QuotaExceeded", "StorageFull", "507 Insufficient Storage")  # Ceph, MinIO
 _STREAM_BYTES = 2**20
 
@@ -206,7 +207,11 @@ def _open(url: str, options: BucketOptions) -> "ObjectStore":
     }
     if options.ca_certificate:
         client["root_certificate"] = options.ca_certificate
-    retry: RetryConfig = {"max_retries": 10, "retry_timeout": timedelta(seconds=options.retry_seconds)}
+    retry: RetryConfig = {
+        "max_retries": _RETRIES,
+        "retry_timeout": timedelta(seconds=options.retry_seconds),
+        "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2},
+    }
     try:
         if parts.scheme != "s3":
             return from_url(url, client_options=client, retry_config=retry)

@@ -199,7 +199,8 @@ def test_a_server_that_is_killed_and_comes_back(s3_server, url, tmp_path, part):
     def kill_once(done: int, total: int) -> None:
         if done > total / 2 and not restarts:
             s3_server.kill(part)
-            restarts.append(threading.Thread(target=s3_server.start, args=(part,)))
+            # Later than ten refused connections take.
+            restarts.append(threading.Timer(4, s3_server.start, args=(part,)))
             restarts[0].start()
 
     options = s3_server.options(retry_seconds=60)
