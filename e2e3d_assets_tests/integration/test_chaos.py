@@ -116,11 +116,13 @@ class Saboteur:
 def _workers(production: Production) -> list[psutil.Process]:
     """Processes that execute runs, living or orphaned: forks, but not the one that the code server lets fork them."""
     server = production.processes.get("code-server")
-    return [
-        process
-        for process in production.family()
-        if "multiprocessing.forkserver" in " ".join(process.cmdline()) and (not server or process.ppid() != server.pid)
-    ]
+    found = []
+    for process in production.family():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            forked = "multiprocessing.forkserver" in " ".join(process.cmdline())
+            if forked and (server is None or process.ppid() != server.pid):
+                found.append(process)
+    return found
 
 
 def _strangers(production: Production) -> list[str]:
