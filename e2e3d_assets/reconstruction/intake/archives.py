@@ -4,6 +4,7 @@ What belongs here: limits on entries, bytes and compression ratio, and the refus
 not: which of the unpacked files are photos.
 """
 
+import errno
 import lzma
 import stat
 import struct
@@ -52,8 +53,8 @@ def unpack(archive: Path, out: Path, given_name: str, monitor: Monitor) -> list[
         opened = _zip_members(archive) if archive.name.lower().endswith(".zip") else _tar_members(archive)
         return _write_members(opened, out, archive.stat().st_size, given_name, monitor)
     except _BROKEN as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's trouble, not the archive's
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's trouble, not the archive's, which may have us look before its beginning
         remedy = "Pack the photos again without a password, or upload the folder"
         raise BadInput(f"The archive cannot be read: {error}", remedy, [given_name]) from error
 

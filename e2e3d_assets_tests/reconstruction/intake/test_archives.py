@@ -76,6 +76,18 @@ def test_broken_archive_is_named(tmp_path: Path, name: str):
     assert caught.value.files == (name,)
 
 
+def test_members_before_the_beginning(tmp_path: Path):
+    """A directory that claims to lie further on puts the members at negative places: the system refuses to go there."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.jpg", b"x" * 50)
+    data = bytearray((tmp_path / "x.zip").read_bytes())
+    end = data.index(b"PK\x05\x06")
+    data[end + 16] += 50
+    (tmp_path / "x.zip").write_bytes(data)
+    with pytest.raises(BadInput, match="cannot be read"):
+        unpack(tmp_path / "x.zip", tmp_path)
+
+
 @given(
     st.lists(st.one_of(st.text(max_size=40), st.sampled_from([".", "", "a/..", "...", "/", "\\", "a\\..\\b", "c:x"])))
 )
