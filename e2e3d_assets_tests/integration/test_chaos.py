@@ -114,21 +114,14 @@ class Saboteur:
 
 
 def _workers(production: Production) -> list[psutil.Process]:
-    """Processes that execute runs, living or orphaned: forks, but not the one that the code server lets fork them."""
-    server = production.processes.get("code-server")
-    found = []
-    for process in production.family():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            forked = "multiprocessing.forkserver" in " ".join(process.cmdline())
-            if forked and (server is None or process.ppid() != server.pid):
-                found.append(process)
-    return found
+    """Processes that execute runs, with or without a living code server, by what their stages wrote down."""
+    pids = {line["pid"] for line in production.journal()}
+    return [process for process in production.family() if process.pid in pids]
 
 
 def _strangers(production: Production) -> list[str]:
     """Processes of the instance that neither are servers nor belong to one."""
     known = {process.pid for process in production.processes.values()}
-    workers = _workers(production)
     workers = _workers(production)
     return [
         f"{process.pid} {process.cmdline()}"
