@@ -105,8 +105,9 @@ def serve_dagster(sample: Path | None, name: str | None, host: str, port: int) -
         Unusable: no photos at that path, or no name to be made of it.
     """
     settings = Settings()
-    if sample is not None:
-        with open_instance(settings) as instance:
+    # Who opens a new instance first creates its databases; the processes, all at once, would be in each other's way.
+    with open_instance(settings) as instance:
+        if sample is not None:
             _upload(sample, _image_set(sample, name), settings, instance)
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
     return serve_everything(host, port)
