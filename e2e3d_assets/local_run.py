@@ -174,7 +174,7 @@ def export_set(image_set: str, directory: Path) -> Path:
     """
     settings = Settings()
     store = open_artifacts(settings)
-    artifacts = [artifact for asset in _DELIVERED if (artifact := store.latest(image_set, asset))]
+    artifacts = _delivered(store, image_set)
     if len(artifacts) < len(_DELIVERED):
         known = ", ".join(store.image_sets()) or "none yet"
         raise Unusable(f"{image_set!r} has no finished model. Image sets with products: {known}.")
@@ -190,12 +190,17 @@ def delivered_file(store: ArtifactStore, image_set: str, path: str) -> Artifact:
     Raises:
         Unusable: none has it.
     """
-    artifacts = [artifact for asset in _DELIVERED if (artifact := store.latest(image_set, asset))]
+    artifacts = _delivered(store, image_set)
     for artifact in artifacts:
         if any(file.path == path for file in artifact.files):
             return artifact
     names = ", ".join(relative for artifact in artifacts for relative, _ in _files(artifact)) if artifacts else ""
     raise Unusable(f"{image_set!r} has no {path}. " + (f"It has {names}." if names else "It has no finished model."))
+
+
+def _delivered(store: ArtifactStore, image_set: str) -> list[Artifact]:
+    """The latest products for people outside, as far as there are any."""
+    return [artifact for asset in _DELIVERED if (artifact := store.latest(image_set, asset))]
 
 
 def _files(artifact: Artifact) -> Iterator[tuple[str, Path]]:

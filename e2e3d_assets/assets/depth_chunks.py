@@ -10,8 +10,8 @@ op does all three steps in one go.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import dagster as dg
 
@@ -30,7 +30,7 @@ def plan_chunks(
 ) -> Iterator[dg.DynamicOutput[None]]:
     """Name the chunks; none if the set is small, or if its depth maps are in the store already."""
     if not stages.is_made(context, undistorted_photos):
-        for chunk in stages.ask(context, _names, undistorted_photos):
+        for chunk in stages.ask(context, _chunks, undistorted_photos):
             yield dg.DynamicOutput(None, mapping_key=chunk)
 
 
@@ -39,13 +39,14 @@ def search(context: dg.OpExecutionContext, stages: Stages, undistorted_photos: A
     """Coarse depth maps of a chunk, from the photos alone."""
     from ..reconstruction.depth import search_depth_maps
 
-    chunk = _Chunk.of(context, stages, undistorted_photos)
+    chunk = context.get_mapping_key() or ""
+    photos = stages.ask(context, _chunks, undistorted_photos)[chunk]
 
     def stage(undistorted: Path, out: Path, options: DepthMapsOptions, monitor: Monitor) -> Figures:
-        search_depth_maps(undistorted, out, options, monitor, chunk.photos)
-        return {"photos": len(chunk.photos)}
+        search_depth_maps(undistorted, out, options, monitor, photos)
+        return {"photos": len(photos)}
 
-    stages.make_part(context, f"searched.{chunk.name}", stage, undistorted_photos)
+    stages.make_part(context, f"searched.{chunk}", stage, undistorted_photos)
 
 
 @stage_op(ins={"chunk": _ORDER}, out=dg.Out(dg.Nothing), pool="cpu_heavy")
@@ -73,7 +74,7 @@ def put_together(
 
     parts: list[Artifact] = []
     if not stages.is_made(context, undistorted_photos):
-        chunks = stages.ask(context, _names, undistorted_photos)
+        chunks = stages.ask(context, _chunks, undistorted_photos)
         parts = stages.parts(context, [f"confirmed.{chunk}" for chunk in chunks])
 
     def join(undistorted: Path, *confirmed: Path, out: Path, options: DepthMapsOptions, monitor: Monitor) -> Figures:
@@ -83,33 +84,12 @@ def put_together(
     stages.forget_parts(context)
 
 
-class _Chunk(NamedTuple):
-    name: str
-    photos: list[str]
-    neighbourhood: set[str]
-    """The photos whose states of the step before are read."""
-    all_names: list[str]
-
-    @classmethod
-    def of(cls, context: dg.OpExecutionContext, stages: Stages, undistorted_photos: Artifact) -> "_Chunk":
-        """The chunk that an op is run for."""
-        from ..reconstruction.depth import photos_read, split_photos
-
-        name = context.get_mapping_key() or ""
-
-        def read(undistorted: Path, options: DepthMapsOptions) -> "_Chunk":
-            photos = split_photos(undistorted, options, Settings().depth_chunk_photos)[int(name.partition("_")[0]) - 1]
-            return cls(name, photos, photos_read(undistorted, options, photos), _names(undistorted, options))
-
-        return stages.ask(context, read, undistorted_photos)
-
-
-def _names(undistorted: Path, options: DepthMapsOptions) -> list[str]:
-    """Of all chunks; none if one would hold the whole set."""
+def _chunks(undistorted: Path, options: DepthMapsOptions) -> dict[str, list[str]]:
+    """Photos by the chunk's name; none if one chunk would hold the whole set."""
     from ..reconstruction.depth import split_photos
 
-    count = len(split_photos(undistorted, options, Settings().depth_chunk_photos))
-    return [f"{number}_of_{count}" for number in range(1, count + 1)] if count > 1 else []
+    chunks = split_photos(undistorted, options, Settings().depth_chunk_photos)
+    return {f"{number}_of_{len(chunks)}": photos for number, photos in enumerate(chunks, 1)} if len(chunks) > 1 else {}
 
 
 def _go_on(
@@ -121,16 +101,20 @@ def _go_on(
     after: str,
 ) -> None:
     """Do a step of a chunk; of the chunks of the step before, only files of the neighbourhood are fetched."""
+    from ..reconstruction.depth import photos_read
     from ..reconstruction.stereo.states import photo_of
 
-    chunk = _Chunk.of(context, stages, undistorted_photos)
+    chunk = context.get_mapping_key() or ""
+    chunks = stages.ask(context, _chunks, undistorted_photos)
+    photos = chunks[chunk]
+    neighbourhood = stages.ask(context, partial(photos_read, photos=photos), undistorted_photos)
     states = [
-        part.only(lambda path: photo_of(path) in chunk.neighbourhood)
-        for part in stages.parts(context, [f"{before}.{name}" for name in chunk.all_names])
+        part.only(lambda path: photo_of(path) in neighbourhood)
+        for part in stages.parts(context, [f"{before}.{name}" for name in chunks])
     ]
 
     def stage(undistorted: Path, *states: Path, out: Path, options: DepthMapsOptions, monitor: Monitor) -> Figures:
-        step(undistorted, states, out, options, monitor, chunk.photos)
-        return {"photos": len(chunk.photos)}
+        step(undistorted, states, out, options, monitor, photos)
+        return {"photos": len(photos)}
 
-    stages.make_part(context, f"{after}.{chunk.name}", stage, undistorted_photos, *(s for s in states if s.files))
+    stages.make_part(context, f"{after}.{chunk}", stage, undistorted_photos, *(s for s in states if s.files))
