@@ -1,7 +1,8 @@
 """Calibrations that the user gives: ``cameras.json`` as OpenDroneMap writes it.
 
 What belongs here: reading it, and which camera of it took a photo. Lengths are in shares of the longer side, and the
-principal point is measured from the centre. A given calibration is not refined.
+principal point is measured from the centre. A given calibration is not refined. Panoramas (``spherical``) need none:
+the views they are split into have no distortion.
 """
 
 import json
@@ -15,17 +16,22 @@ from ..errors import BadInput
 from ..photo_set import PhotoRecord
 
 FILE_NAME = "cameras.json"
-COLMAP_MODELS = ("OPENCV", "FULL_OPENCV")
+COLMAP_MODELS = ("OPENCV", "FULL_OPENCV", "OPENCV_FISHEYE")
 """Cameras of these models in a COLMAP database are given ones: estimated ones have fewer parameters."""
+_PANORAMAS = ("spherical", "equirectangular")
 _SAME_ASPECT = 0.01
 
 
 class Calibration(BaseModel):
-    """One camera's parameters (Brown, "Close-range camera calibration", 1971)."""
+    """One camera's parameters.
+
+    Straight lenses bend by Brown ("Close-range camera calibration", 1971), fisheyes by Kannala and Brandt ("A generic
+    camera model and calibration method", 2006). Each type is a case of the next: what it lacks is zero.
+    """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    projection_type: Literal["brown", "perspective"]
+    projection_type: Literal["perspective", "simple_radial", "radial", "brown", "fisheye", "fisheye_opencv"]
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     focal_x: float = Field(gt=0.1, lt=20.0, validation_alias=AliasChoices("focal_x", "focal"))
@@ -35,22 +41,22 @@ class Calibration(BaseModel):
     k1: float = 0.0
     k2: float = 0.0
     k3: float = 0.0
+    k4: float = 0.0
     p1: float = 0.0
     p2: float = 0.0
 
     def for_size(self, width: int, height: int) -> tuple[str, list[float]]:
         """COLMAP's camera model and parameters for photos of this size."""
         size = max(width, height)
-        params = [
+        focal_and_centre = [
             self.focal_x * size,
             self.focal_y * size,
             width / 2 + self.c_x * size,
             height / 2 + self.c_y * size,
-            self.k1,
-            self.k2,
-            self.p1,
-            self.p2,
         ]
+        if self.projection_type.startswith("fisheye"):
+            return "OPENCV_FISHEYE", [*focal_and_centre, self.k1, self.k2, self.k3, self.k4]
+        params = [*focal_and_centre, self.k1, self.k2, self.p1, self.p2]
         return ("FULL_OPENCV", [*params, self.k3, 0.0, 0.0, 0.0]) if self.k3 else ("OPENCV", params)
 
 
@@ -66,7 +72,11 @@ def load_calibrations(file: Path) -> dict[str, Calibration]:
         entries = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(entries, dict):
             raise TypeError("it must hold one object by camera name")
-        return {str(name): Calibration.model_validate(entry) for name, entry in entries.items()}
+        return {
+            str(name): Calibration.model_validate(entry)
+            for name, entry in entries.items()
+            if not (isinstance(entry, dict) and entry.get("projection_type") in _PANORAMAS)
+        }
     except ValidationError as error:
         first = error.errors()[0]
         what = f"{'.'.join(map(str, first['loc'])) or 'camera'}: {first['msg']}"

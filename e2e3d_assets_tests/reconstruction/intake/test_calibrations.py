@@ -3,12 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 import pytest
 
 from e2e3d_assets.reconstruction.errors import BadInput
 from e2e3d_assets.reconstruction.features import FeaturesDocument, extract_features
-from e2e3d_assets.reconstruction.intake.calibrations import find_calibration, load_calibrations
+from e2e3d_assets.reconstruction.intake.calibrations import (
+    COLMAP_MODELS,
+    Calibration,
+    find_calibration,
+    load_calibrations,
+)
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.options import FeaturesOptions, PhotosOptions
 from e2e3d_assets.reconstruction.photo_set import PhotoCamera, PhotoRecord
@@ -22,7 +28,16 @@ BROWN = {
     "projection_type": "brown", "width": 4000, "height": 3000, "focal_x": 0.8, "focal_y": 0.81,
     "c_x": 0.01, "c_y": -0.02, "k1": -0.1, "k2": 0.02, "p1": 0.001, "p2": -0.002, "k3": 0.0,
 }  # fmt: skip
-PERSPECTIVE = {"projection_type": "perspective", "width": 1600, "height": 900, "focal": 0.7, "k1": 0.0, "k2": 0.0}
+PERSPECTIVE = {"projection_type": "perspective", "width": 1600, "height": 900, "focal": 0.7, "k1": -0.1, "k2": 0.03}
+CENTRED = {"focal_x": 0.42, "focal_y": 0.43, "c_x": 0.01, "c_y": -0.02}
+EVERY_TYPE = {
+    "perspective": PERSPECTIVE,
+    "simple_radial": CENTRED | {"k1": -0.1},
+    "radial": CENTRED | {"k1": -0.1, "k2": 0.03},
+    "brown": BROWN | {"k3": -0.01},
+    "fisheye": {"focal": 0.4, "k1": -0.02, "k2": 0.004},
+    "fisheye_opencv": CENTRED | {"k1": -0.02, "k2": 0.004, "k3": -0.003, "k4": 0.0007},
+}
 
 
 def photo(width: int, height: int, model: str | None = None) -> PhotoRecord:
@@ -38,6 +53,35 @@ def test_parameters_scale_with_the_photo(tmp_path: Path):
     model, params = calibration.for_size(2000, 1500)
     assert model == "OPENCV"
     assert params == pytest.approx([1600, 1620, 1020, 710, -0.1, 0.02, 0.001, -0.002])
+
+
+@pytest.mark.parametrize("kind", EVERY_TYPE)
+def test_points_fall_where_opendronemap_puts_them(kind: str):
+    """A coefficient in another model's place, or a polynomial of the wrong variable, bends the whole model."""
+    given = EVERY_TYPE[kind] | {"projection_type": kind, "width": 2000, "height": 1500}
+    points = np.random.default_rng(0).uniform((-1, -1, 0.8), (1, 1, 2.8), (50, 3))
+    model, params = Calibration.model_validate(given).for_size(2000, 1500)
+    camera = pycolmap.Camera(model=model, width=2000, height=1500, params=params)
+    assert camera.model_name in COLMAP_MODELS
+    expected = np.array([opensfm_projection(given, *point) for point in points]) * 2000 + (1000, 750)
+    np.testing.assert_allclose(np.asarray(camera.img_from_cam(points)), expected, rtol=0, atol=1e-6)
+
+
+def opensfm_projection(camera: dict, x: float, y: float, z: float) -> np.ndarray:
+    """(2,) shares of the longer side from the centre, by the formulas in OpenSfM's documentation of its cameras."""
+    k1, k2, k3, k4 = (camera.get(name, 0.0) for name in ("k1", "k2", "k3", "k4"))
+    p1, p2 = camera.get("p1", 0.0), camera.get("p2", 0.0)
+    focal = np.array([camera.get("focal_x", camera.get("focal")), camera.get("focal_y", camera.get("focal"))])
+    centre = np.array([camera.get("c_x", 0.0), camera.get("c_y", 0.0)])
+    if camera["projection_type"].startswith("fisheye"):
+        angle = np.arctan2(np.hypot(x, y), z)
+        bent = angle * (1 + k1 * angle**2 + k2 * angle**4 + k3 * angle**6 + k4 * angle**8)
+        return focal * bent * np.array([x, y]) / np.hypot(x, y) + centre
+    u, v = x / z, y / z
+    r2 = u * u + v * v
+    radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
+    tangential = np.array([2 * p1 * u * v + p2 * (r2 + 2 * u * u), 2 * p2 * u * v + p1 * (r2 + 2 * v * v)])
+    return focal * (radial * np.array([u, v]) + tangential) + centre
 
 
 def test_the_right_camera_is_found(tmp_path: Path):
@@ -61,6 +105,13 @@ def test_broken_file_is_named(tmp_path: Path, text: str):
     with pytest.raises(BadInput, match="calibrations cannot be used") as caught:
         prepare_photos(tmp_path / "upload", tmp_path / "out", PhotosOptions(), Monitor())
     assert caught.value.files == ("cameras.json",)
+
+
+def test_panorama_needs_no_calibration(tmp_path: Path):
+    """OpenDroneMap writes an entry without a focal length for panoramas, which were refused for it."""
+    spherical = {"projection_type": "spherical", "width": 5376, "height": 2688}
+    (tmp_path / "cameras.json").write_text(json.dumps({"v2 ricoh theta": spherical, "v2 dji fc300s": BROWN}))
+    assert list(load_calibrations(tmp_path / "cameras.json")) == ["v2 dji fc300s"]
 
 
 def test_given_with_the_upload_it_is_in_the_database(tmp_path: Path):
