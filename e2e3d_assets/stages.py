@@ -202,6 +202,11 @@ class Stages(dg.ConfigurableResource):
         with Scratch(Settings().scratch).directory(f"{context.partition_key}-{name}") as out:
             monitor = Monitor(self.progress.progress)
             meter = Meter()
+
+            def check() -> None:
+                meter.look()
+                require_headroom(out.parent)
+
             with _plain_failures(), _final_interruption(context):
                 figures = _off_main_thread(
                     lambda: stage(
@@ -212,7 +217,7 @@ class Stages(dg.ConfigurableResource):
                         **more,
                     ),
                     monitor.cancelled,
-                    partial(require_headroom, out.parent),
+                    check,
                 )
             made = StageMeta(
                 recipe=recipe.digest,

@@ -4,6 +4,9 @@ What belongs here: the one native call of the mesh stage that takes a minute and
 hand-over by files. Run as a module it is that process. What does not: which of its surface is true (:mod:`.meshing`).
 """
 
+import ctypes
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +19,7 @@ import open3d as o3d
 from numpy.typing import NDArray
 
 _POLL_SECONDS = 0.5
+_PR_SET_PDEATHSIG = 1  # of Linux' prctl
 
 
 def poisson_surface(
@@ -43,7 +47,7 @@ def poisson_surface(
         files = [Path(folder) / name for name in ("points.npy", "normals.npy", "vertices.npy", "faces.npy")]
         np.save(files[0], points)
         np.save(files[1], normals)
-        command = [sys.executable, "-m", __name__, str(depth), str(padding), *map(str, files)]
+        command = [sys.executable, "-m", __name__, str(os.getpid()), str(depth), str(padding), *map(str, files)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         try:
             while process.poll() is None:
@@ -58,10 +62,22 @@ def poisson_surface(
         return np.load(files[2]), np.load(files[3])
 
 
-def _main(depth: str, padding: str, points: str, normals: str, vertices: str, faces: str) -> None:
+def _end_with(parent: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends, however that comes; Linux only.
+
+    A thread that waits for the end of its parent would not do: the native call lets no other thread run.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it has ended before
+            sys.exit(1)
+
+
+def _main(parent: str, depth: str, padding: str, points: str, normals: str, vertices: str, faces: str) -> None:
     """On one thread: with more, open3d's reconstruction crashes now and then on a busy machine (isl-org/Open3D issues
     6828 and 7229).
     """
+    _end_with(int(parent))
     oriented = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(np.load(points)))
     oriented.normals = o3d.utility.Vector3dVector(np.load(normals))
     mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(

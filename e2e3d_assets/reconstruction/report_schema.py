@@ -28,7 +28,9 @@ class StageRecord(_Record):
     stage: str = Field(description="Name of the asset, for example `depth_maps`.")
     wall_seconds: NonNegativeFloat = Field(description="Time from start to end, seconds.")
     cpu_seconds: NonNegativeFloat = Field(description="Processor time of all threads and child processes, seconds.")
-    peak_memory_bytes: NonNegativeInt = Field(description="Largest resident memory of the process meanwhile, bytes.")
+    peak_memory_bytes: NonNegativeInt = Field(
+        description="Largest resident memory of the process and its children, bytes."
+    )
     figures: dict[str, int | float | str | bool] = Field(
         default_factory=dict, description="The stage's own figures; the unit is in the name."
     )

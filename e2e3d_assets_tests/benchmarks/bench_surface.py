@@ -9,16 +9,17 @@ process of its own, after its kernels have been compiled; CPU seconds are the fi
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
+from e2e3d_assets.measure import Meter
 from e2e3d_assets.presets import QUALITIES, Options, options_for
+from e2e3d_assets.reconstruction.background import in_daemon_thread
 from e2e3d_assets.reconstruction.depth import estimate_depth_maps
 from e2e3d_assets.reconstruction.features import extract_features
 from e2e3d_assets.reconstruction.fusion import fuse_depth_maps
@@ -32,6 +33,7 @@ from e2e3d_assets.reconstruction.undistortion import undistort_photos
 
 _SAMPLE = Path(__file__).parents[1] / "data" / "banana"
 _THRESHOLDS = (".001", ".002", ".005")
+_SECONDS_BETWEEN_LOOKS = 0.1
 _EARLIER = {
     "photos": (prepare_photos, ["upload"]),
     "features": (extract_features, ["photos"]),
@@ -124,15 +126,17 @@ def _run_stage(name: str, root: Path, options: Options) -> dict[str, Any]:
     out = root / name
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    started = time.perf_counter()
-    figures = stage(*(root / each for each in inputs), out, getattr(options, name), Monitor())
-    wall = time.perf_counter() - started
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    meter = Meter()
+    work = in_daemon_thread(lambda: stage(*(root / each for each in inputs), out, getattr(options, name), Monitor()))
+    while not work.done():
+        meter.look()
+        wait([work], _SECONDS_BETWEEN_LOOKS)
+    figures, cost = work.result(), meter.cost()
     return {
         "figures": figures,
-        "wall": wall,
-        "cpu": sum(each.ru_utime + each.ru_stime for each in used),
-        "peak_mb": sum(each.ru_maxrss for each in used) / 1024,  # at most: not at the same time
+        "wall": cost.wall_seconds,
+        "cpu": cost.cpu_seconds,
+        "peak_mb": cost.peak_memory_bytes / 1e6,
     }
 
 

@@ -1,5 +1,7 @@
 """The stages ``mesh`` and ``textured_mesh`` on a small scene with exact truth."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -206,6 +208,32 @@ def test_cancellation_ends_the_poisson_process(tmp_path: Path):
     assert ticks[-1]
     assert not any(child.is_running() for child in ticks[-1])
     assert not list(tmp_path.iterdir())
+
+
+_POISSON = """
+import sys
+from pathlib import Path
+import numpy as np, psutil
+from e2e3d_assets.reconstruction.poisson import poisson_surface
+points = np.random.default_rng(0).normal(size=(300_000, 3))
+points /= np.linalg.norm(points, axis=1, keepdims=True)
+tell = lambda: print(*(child.pid for child in psutil.Process().children()), flush=True)
+poisson_surface(points, points, 10, 1.1, Path(sys.argv[1]), tell)
+"""
+
+
+@pytest.mark.slow
+def test_poisson_ends_with_a_killed_worker(tmp_path: Path):
+    """Fails if gigabytes stay taken, for a minute and by nobody's order, after the system has killed a worker."""
+    command = [sys.executable, "-c", _POISSON, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        child = psutil.Process(int(worker.stdout.readline()))
+        worker.stdout.readline()
+        worker.kill()
+        child.wait()
+    assert list(tmp_path.glob("*/points.npy"))
+    assert not list(tmp_path.glob("*/vertices.npy"))
 
 
 @pytest.mark.slow
