@@ -33,12 +33,9 @@ def plain_job():
     nothing()
 
 
-@pytest.fixture(params=["sqlite", "ephemeral"])
-def instance(request, tmp_path):
-    kind = dg.DagsterInstance.local_temp(str(tmp_path)) if request.param == "sqlite" else dg.DagsterInstance.ephemeral()
-    with kind as instance:
-        instance.add_dynamic_partitions("image_sets", ["banana", "pear"])
-        yield instance
+@pytest.fixture
+def instance(sqlite_instance) -> dg.DagsterInstance:
+    return sqlite_instance
 
 
 def run(instance: dg.DagsterInstance, image_set: str, assets=(photos, mesh), **tags: str) -> str:

@@ -118,14 +118,12 @@ def test_killed_run_goes_on_after_its_finished_chunks(store, instance, monkeypat
 
 
 @pytest.mark.slow
-def test_processes_share_the_chunks(store, monkeypatch, tmp_path):
+def test_processes_share_the_chunks(store, monkeypatch, sqlite_instance):
     """Prevents chunks that hand over something in memory, which no second process or machine has."""
     monkeypatch.setenv("E2E3D_DEPTH_CHUNK_PHOTOS", "3")
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        instance.add_dynamic_partitions(str(image_sets.name), ["banana"])
-        job = dg.reconstructable(depth_job)
-        config = CONFIG | {"execution": {"config": {"processes": 2}}}
-        with dg.execute_job(job, instance, run_config=config, tags={"dagster/partition": "banana"}) as result:
-            assert result.success
-            assert len({event.pid for event in result.all_events if event.is_step_success}) > 1
+    job, tags = dg.reconstructable(depth_job), {"dagster/partition": "banana"}
+    config = CONFIG | {"execution": {"config": {"processes": 2}}}
+    with dg.execute_job(job, sqlite_instance, run_config=config, tags=tags) as result:
+        assert result.success
+        assert len({event.pid for event in result.all_events if event.is_step_success}) > 1
     assert _digest(store)

@@ -23,9 +23,8 @@ def some_job():
 
 
 @pytest.fixture
-def instance(tmp_path):
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield instance
+def instance(sqlite_instance) -> dg.DagsterInstance:
+    return sqlite_instance
 
 
 @pytest.fixture
