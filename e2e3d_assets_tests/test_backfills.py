@@ -8,7 +8,8 @@ import pytest
 
 from e2e3d_assets import backfills
 from e2e3d_assets.backfills import RunHere, UnknownSets, chosen_sets, known_sets, plan, stale_sets, summary
-from e2e3d_assets.runs import Choice
+from e2e3d_assets.definitions import build_defs
+from e2e3d_assets.runs import JOB, Choice
 from e2e3d_assets.stores import open_uploads
 from e2e3d_assets_tests import fake_science
 
@@ -49,8 +50,8 @@ def test_names_are_checked_before_anything_runs():
         chosen_sets(["a", "b"], ["d", "a", "c"], everything=False)
 
 
-def test_one_failing_set_stops_nothing_and_is_explained(instance):
-    """Prevents a night's backfill from ending at its first bad set."""
+def test_one_failing_set_stops_nothing_is_explained_and_stale(instance, monkeypatch):
+    """Prevents a night's backfill from ending at its first bad set, and old models under new code."""
     outcomes = run(instance, *known_sets(instance))
     assert [(outcome.image_set, outcome.success) for outcome in outcomes] == [
         ("apple", True),
@@ -59,10 +60,14 @@ def test_one_failing_set_stops_nothing_and_is_explained(instance):
     ]
     assert outcomes[1].told == "features: These photos show nothing (a.jpg). Take others."
     assert summary(outcomes) == "2 of 3 image sets are ready. Not ready: bad."
+    assert stale_sets(instance, known_sets(instance)) == ["bad"]
+    monkeypatch.setattr(backfills, "build_defs", newer_mesh)
+    assert stale_sets(instance, known_sets(instance)) == ["apple", "bad", "cherry"]
+    assert stale_sets(instance, ["cherry"]) == ["cherry"]
 
 
 def test_each_set_is_made_as_it_was_made_last(instance):
-    """Prevents a re-run without options from throwing a set back to another quality."""
+    """Prevents a backfill, or a click on "Materialize", without options from being another quality than the set's."""
     run(instance, "apple", quality="high", overrides={"mesh": {"max_faces": 5000}})
     run(instance, "cherry", quality="low")
     assert plan(instance, ["apple", "cherry", "bad"], None, {}) == [
@@ -70,31 +75,15 @@ def test_each_set_is_made_as_it_was_made_last(instance):
         ("cherry", Choice(quality="low")),
         ("bad", Choice(quality="medium")),
     ]
-    run(instance, "cherry")
-    assert plan(instance, ["cherry"], None, {}) == [("cherry", Choice(quality="low"))]
     assert plan(instance, ["apple"], "low", {}) == [("apple", Choice(quality="low"))]
-
-
-def test_a_run_without_options_repeats_the_last_choice(instance):
-    """Prevents a click on "Materialize" from being another quality than the set's own."""
-    run(instance, "apple", quality="low")
-    job = backfills.build_defs().resolve_job_def("reconstruct_job")
-    result = job.execute_in_process(instance=instance, partition_key="apple")
+    result = build_defs().resolve_job_def(JOB).execute_in_process(instance=instance, partition_key="cherry")
     (event,) = result.asset_materializations_for_node("mesh")
     assert event.metadata["quality"].value == "low"
     assert event.metadata["reused"].value is True
+    assert plan(instance, ["cherry"], None, {}) == [("cherry", Choice(quality="low"))]
 
 
-def test_stale_are_sets_with_missing_or_outdated_products(instance, monkeypatch):
-    """Prevents new code from leaving old models, and everything from being computed again for nothing."""
-    run(instance, *known_sets(instance))
-    assert stale_sets(instance, known_sets(instance)) == ["bad"]
-    monkeypatch.setattr(backfills, "build_defs", lambda: newer_mesh(monkeypatch))
-    assert stale_sets(instance, known_sets(instance)) == ["apple", "bad", "cherry"]
-    assert stale_sets(instance, ["cherry"]) == ["cherry"]
-
-
-def newer_mesh(monkeypatch) -> dg.Definitions:
+def newer_mesh() -> dg.Definitions:
     """Definitions in which the mesh stage has a new code version."""
 
     @dg.asset(name="mesh", code_version="the next", partitions_def=dg.DynamicPartitionsDefinition(name="image_sets"))

@@ -160,8 +160,8 @@ def test_deleted_keys_stay_deleted(ticks):
 
 def test_cursor_stays_small(ticks):
     """Prevents ticks that each store a list of all image sets."""
-    for number in range(50):
-        ticks.put(f"set{number}", "a.jpg")
+    for number in range(25):
+        ticks.put(f"image-set-{number}", "a.jpg")
     for _ in range(4):
         ticks.tick()
     assert len(ticks.cursor) < 200
