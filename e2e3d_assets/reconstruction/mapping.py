@@ -5,7 +5,7 @@ and the world frame have their own modules.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,12 @@ from .options import SparseModelOptions
 from .photo_set import PhotoSet
 from .photos import IMAGES
 from .preview import save_preview
-from .sparse.adjustment import adjust_finally
+from .sparse.adjustment import adjust_finally, keep_untold_focals
 from .sparse.alignment import Alignment, align_model
 from .sparse.attempts import MIN_PHOTOS, Attempts, ranked, solver_threads
 from .sparse.colmap_database import DATABASE
 from .sparse.contradictions import contradictions
+from .sparse.focal_length import KEPT_WHY as FOCAL_KEPT_WHY
 from .sparse.match_document import MatchesDocument, inliers_by_partner
 from .sparse.principal_point import Decision
 from .sparse.sparse_document import CameraResult, ModelSummary, PhotoPose, SparseDocument
@@ -55,10 +56,13 @@ def build_sparse_model(
         mapping = Attempts(photos / IMAGES, matches / DATABASE, Path(scratch), options, monitor)
         models, attempts = mapping.run(len(compared.groups[0]), len(photo_set.accepted))
         decisions: dict[pycolmap.Reconstruction, dict[int, Decision]] = {}
-        for model in models:
-            threads = solver_threads(len(photo_set.accepted))
+        kept_focals: dict[pycolmap.Reconstruction, set[int]] = {}
+        threads = solver_threads(len(photo_set.accepted))
+        for number, found in enumerate(models):
             choice, given = options.refine_principal_point, mapping.given_cameras
-            decisions[model] = adjust_finally(model, choice, threads, monitor, given)
+            model, kept = keep_untold_focals(found, mapping.focal_priors, threads, monitor, given)
+            models[number], kept_focals[model] = model, kept
+            decisions[model] = adjust_finally(model, choice, threads, monitor, given, bool(kept))
             leave_out_unsure_photos(model)
         models = ranked([model for model in models if model.num_reg_images() >= MIN_PHOTOS])
         if not models:
@@ -80,7 +84,7 @@ def build_sparse_model(
         mapper=options.mapper,
         attempts=attempts,
         photos=_photo_poses(models, names, compared),
-        cameras=_camera_results(models[0], decisions[models[0]]),
+        cameras=_camera_results(models[0], decisions[models[0]], kept_focals[models[0]]),
         models=[_summary(model) for model in models],
         contradictions=doubtful,
         georeference=alignments[0].georeference,
@@ -144,7 +148,9 @@ def why_not_registered(partners: Sequence[tuple[int, str]]) -> str:
     return f"it shares too few points with the others that fit the model (at most {common}, with {partner})"
 
 
-def _camera_results(model: pycolmap.Reconstruction, decisions: Mapping[int, Decision]) -> list[CameraResult]:
+def _camera_results(
+    model: pycolmap.Reconstruction, decisions: Mapping[int, Decision], kept_focals: Collection[int]
+) -> list[CameraResult]:
     results: list[CameraResult] = []
     for camera_id, decision in decisions.items():
         camera = model.camera(camera_id)
@@ -161,6 +167,7 @@ def _camera_results(model: pycolmap.Reconstruction, decisions: Mapping[int, Deci
                 principal_point_why=decision.why,
                 principal_point_sigma_px=decision.sigma_px,
                 principal_point_offset_px=offset,
+                focal_length_why=FOCAL_KEPT_WHY if camera_id in kept_focals else None,
             )
         )
     return results
@@ -216,6 +223,7 @@ def _figures(document: SparseDocument, model: pycolmap.Reconstruction) -> Figure
         "models": len(document.models),
         "pairs_contradicting_model": len(document.contradictions),
         "principal_points_refined": sum(camera.principal_point_refined for camera in document.cameras),
+        "focal_lengths_kept": sum(camera.focal_length_why is not None for camera in document.cameras),
         "georeferenced": document.georeference is not None,
     }
     if document.georeference is not None:

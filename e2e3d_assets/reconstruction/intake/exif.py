@@ -19,6 +19,7 @@ _MM_PER_RESOLUTION_UNIT = {2: 25.4, 3: 10.0, 4: 1.0}
 _FISHEYE_NAMES = re.compile(r"fish-?\s?eye|gopro|hero\d")
 _SHORTEST_STRAIGHT_MM = 10.0
 _SANE_FOCAL_IN_DIAGONALS = (0.1, 20.0)
+_WIDEST_SENSOR = 1.55
 
 
 def read_camera(exif: Image.Exif, width: int, height: int) -> PhotoCamera:
@@ -83,13 +84,19 @@ def _focal_px(
 ) -> float | None:
     diagonal = math.hypot(width, height)
     if focal_35mm is not None:
-        focal = focal_35mm / FILM_DIAGONAL_MM * diagonal
+        focal = focal_35mm / FILM_DIAGONAL_MM * _whole_diagonal(width, height)
     elif (sensor := _sensor_diagonal_mm(tags)) is not None and focal_mm is not None:
         focal = focal_mm / sensor * diagonal
     else:
         return None
     low, high = _SANE_FOCAL_IN_DIAGONALS
     return focal if low * diagonal <= focal <= high * diagonal else None
+
+
+def _whole_diagonal(width: int, height: int) -> float:
+    """Of the sensor in pixels: pictures wider than 3:2 are cut from one of 4:3, for which the 35 mm number is given."""
+    longer, shorter = max(width, height), min(width, height)
+    return math.hypot(longer, 0.75 * longer if longer > _WIDEST_SENSOR * shorter else shorter)
 
 
 def _sensor_diagonal_mm(tags: Mapping[int, Any]) -> float | None:

@@ -1,14 +1,15 @@
-"""The last bundle adjustment of a model: robust, and with the principal points that the photos can tell.
+"""The last bundle adjustments of a model: robust, and with the intrinsics that the photos can tell.
 
 What belongs here: running adjustments. Whether a camera's principal point is free is decided in
-:mod:`~e2e3d_assets.reconstruction.sparse.principal_point`.
+:mod:`~e2e3d_assets.reconstruction.sparse.principal_point`, whether its focal length is in
+:mod:`~e2e3d_assets.reconstruction.sparse.focal_length`.
 
 The mapper minimises squared errors over matches of which some percent are wrong by a few pixels; they weigh as much as
 hundreds of good ones. A Cauchy loss at the scale of the errors themselves (Barron, "A General and Adaptive Robust Loss
 Function", 2019, section 1) takes their pull away, and what is then far off is removed.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ import pycolmap
 
 from ..monitor import Monitor
 from ..native import run_cancellable
+from .focal_length import contradicted, untold_focals
 from .principal_point import Decision, decide
 
 _ROUNDS = 2
@@ -26,12 +28,41 @@ _MAX_ITERATIONS = 50
 _ON_OFF = {"yes": "on", "no": "off"}
 
 
+def keep_untold_focals(
+    model: pycolmap.Reconstruction, priors: Mapping[int, float], threads: int, monitor: Monitor, given: Collection[int]
+) -> tuple[pycolmap.Reconstruction, set[int]]:
+    """Give cameras the focal lengths of EXIF where the photos cannot tell them, and adjust the rest to it.
+
+    Args:
+        model: as the mapper left it, with all focal lengths refined; not changed.
+        priors: EXIF's focal lengths by camera id, pixels.
+        threads: of the solver.
+        monitor: cancellation.
+        given: cameras whose calibration was given and is kept.
+
+    Returns:
+        the model to go on with, and the cameras whose focal lengths are EXIF's in it.
+    """
+    untold = untold_focals(model, priors)
+    if not untold:
+        return model, set()
+    trial = pycolmap.Reconstruction(model)
+    for camera_id, focal in untold.items():
+        trial.camera(camera_id).focal_length = focal
+    for scale in (None, median_error(model)):
+        _adjust(trial, (), given, scale, threads, monitor, keep_focals=True)
+    if contradicted(median_error(model), median_error(trial)):
+        return model, set()
+    return trial, set(untold)
+
+
 def adjust_finally(
     model: pycolmap.Reconstruction,
     choice: Literal["auto", "yes", "no"],
     threads: int,
     monitor: Monitor,
     given: Collection[int] = (),
+    keep_focals: bool = False,
 ) -> dict[int, Decision]:
     """Adjust a model in place.
 
@@ -41,6 +72,7 @@ def adjust_finally(
         threads: of the solver; one thread gives the same numbers on every machine.
         monitor: cancellation.
         given: cameras whose calibration was given and is kept.
+        keep_focals: focal lengths stay as they are, but those of cameras whose principal points are free.
 
     Returns:
         the decision for each camera id in use.
@@ -48,13 +80,13 @@ def adjust_finally(
     decisions = _decide_all(model, choice, threads, monitor, given)
     free = {camera_id for camera_id, decision in decisions.items() if decision.refine}
     if free:
-        _adjust(model, free, given, None, threads, monitor)
+        _adjust(model, free, given, None, threads, monitor, keep_focals)
     for number in range(_ROUNDS):
         median = median_error(model)
         if number > 0:
             limit = _MAX_ERROR_IN_MEDIANS * median
             pycolmap.ObservationManager(model).filter_all_points3D(limit, _MIN_TRIANGULATION_ANGLE_DEG)
-        _adjust(model, free, given, median, threads, monitor)
+        _adjust(model, free, given, median, threads, monitor, keep_focals)
     return decisions
 
 
@@ -91,6 +123,7 @@ def _adjust(
     scale: float | None,
     threads: int,
     monitor: Monitor,
+    keep_focals: bool = False,
 ) -> None:
     """One adjustment of everything in place.
 
@@ -102,6 +135,7 @@ def _adjust(
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
     options.refine_principal_point = bool(free)
+    options.refine_focal_length = bool(free) or not keep_focals
     solver = options.ceres.solver_options
     solver.num_threads = threads
     if scale is not None:

@@ -63,6 +63,11 @@ class Attempts:
         self.given_cameras = {
             camera.camera_id: list(camera.params) for camera in cameras if camera.model_name in CALIBRATED_MODELS
         }
+        self.focal_priors = {  # a fisheye's may be made up
+            camera.camera_id: float(camera.mean_focal_length())
+            for camera in cameras
+            if camera.has_prior_focal_length and camera.model_name == "SIMPLE_RADIAL"
+        }
 
     def run(self, matched: int, given: int) -> tuple[list[pycolmap.Reconstruction], list[str]]:
         """Models, the largest first, and what was tried.

@@ -41,6 +41,7 @@ class CameraResult(_Record):
     principal_point_why: str
     principal_point_sigma_px: float | None = None
     principal_point_offset_px: tuple[float, float]
+    focal_length_why: str | None = Field(default=None, description="Why EXIF's was kept; None where it was refined.")
 
 
 class ModelSummary(_Record):

@@ -26,6 +26,13 @@ def test_focal_length_from_its_35_mm_equivalent():
     assert camera.focal_px == pytest.approx(24 / math.hypot(36, 24) * 5000)
 
 
+def test_wide_pictures_are_cut_from_the_whole_sensor():
+    """A drone's 16:9 photos are 4:3 less their upper and lower edge: by their own diagonal the prior is 8 % short."""
+    exif = exif_with({0xA405: 20})
+    whole = read_camera(exif, 4000, 3000).focal_px
+    assert read_camera(exif, 4000, 2250).focal_px == read_camera(exif, 2250, 4000).focal_px == whole
+
+
 def test_focal_length_from_the_pixel_pitch():
     """Older reflex cameras write no 35 mm equivalent but the pixels per inch of the sensor."""
     pitch = {0x920A: 50.0, 0xA20E: 3000 / 36 * 25.4, 0xA210: 2, 0xA002: 3000, 0xA003: 2000}
