@@ -5,6 +5,8 @@ from typing import Any
 
 import dagster as dg
 
+from .runs import JOB
+
 QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config of commands that tell people of the run themselves; the event log still has everything."""
 
@@ -30,7 +32,7 @@ stage_executor = dg.multi_or_in_process_executor.configured(
 """One process per run, or as many as the run's configuration says under ``execution: config: processes``."""
 
 reconstruct_job = dg.define_asset_job(
-    "reconstruct_job",
+    JOB,
     selection=dg.AssetSelection.all(),
     description="Photos to a textured model: every asset of one image set.",
 )

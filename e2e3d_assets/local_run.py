@@ -21,7 +21,7 @@ from .instance import open_instance, prepare_dagster_home
 from .jobs import QUIET_CONSOLE
 from .partitions import DELETED, image_sets, slug
 from .presets import Options, Quality
-from .runs import UPLOAD_TAG, Choice, UploadVersion, latest_versions, next_version
+from .runs import JOB, UPLOAD_TAG, Choice, UploadVersion, latest_versions, next_version
 from .serving import serve_everything
 from .settings import Settings
 from .stages import StageMeta
@@ -82,7 +82,7 @@ def reconstruct(
     settings = Settings()
     Scratch(settings.scratch).sweep()
     with open_instance(settings) as instance, TerminalProgress(console, stages=len(Options.model_fields)) as progress:
-        job = definitions.build_defs(progress=progress).resolve_job_def("reconstruct_job")
+        job = definitions.build_defs(progress=progress).resolve_job_def(JOB)
         choice = Choice(quality=quality, overrides=overrides)
         # From here to the start of the run no time may be lost: a sensor on this instance may see the upload as well.
         version = _upload(photos, image_set, settings, instance)
@@ -192,7 +192,7 @@ def delivered_file(store: ArtifactStore, image_set: str, path: str) -> Artifact:
     """
     artifacts = _delivered(store, image_set)
     for artifact in artifacts:
-        if any(file.path == path for file in artifact.files):
+        if artifact.file(path):
             return artifact
     names = ", ".join(relative for artifact in artifacts for relative, _ in _files(artifact)) if artifacts else ""
     raise Unusable(f"{image_set!r} has no {path}. " + (f"It has {names}." if names else "It has no finished model."))

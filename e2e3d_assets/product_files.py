@@ -88,7 +88,7 @@ class _Pages:
             request.path_params[name] for name in ("image_set", "asset", "revision", "path")
         )
         product = self._product(image_set, asset, revision)
-        entry = next((file for file in product.files if file.path == path), None)
+        entry = product.file(path)
         if entry is None:
             raise HTTPException(404, f"{asset} of {image_set} has no {path}.")
         kind = _type(path)

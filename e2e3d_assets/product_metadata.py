@@ -39,7 +39,7 @@ def describe(artifact: Artifact, figures: Figures, cost: Cost, quality: str, *, 
 
 
 def _preview(artifact: Artifact) -> dict[str, dg.MetadataValue]:
-    if not _has(artifact, _PREVIEW):
+    if artifact.file(_PREVIEW) is None:
         return {}
     picture = base64.b64encode(artifact.path(_PREVIEW).read_bytes()).decode()
     return {"preview": dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{picture})")}
@@ -47,7 +47,7 @@ def _preview(artifact: Artifact) -> dict[str, dg.MetadataValue]:
 
 def _photos(artifact: Artifact) -> dict[str, dg.MetadataValue]:
     """Every photo and its fate, those that are left out first."""
-    if not _has(artifact, PHOTOS):
+    if artifact.file(PHOTOS) is None:
         return {}
     photos = PhotoSet.load(artifact.path(PHOTOS).parent)
     rows = [_row(photo) for photo in (*photos.rejected, *photos.accepted)[:_ROWS]]
@@ -64,10 +64,6 @@ def _row(photo: PhotoRecord) -> dg.TableRecord:
             "sharpness": "" if photo.sharpness is None else f"{photo.sharpness:.2f}",
         }
     )
-
-
-def _has(artifact: Artifact, path: str) -> bool:
-    return any(file.path == path for file in artifact.files)
 
 
 def _short(value: Any) -> Any:

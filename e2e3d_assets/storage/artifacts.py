@@ -81,6 +81,10 @@ class Artifact:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
+    def file(self, path: str) -> FileEntry | None:
+        """What is known of one file without fetching it; none if the product has no such file."""
+        return next((file for file in self.files if file.path == path), None)
+
     def path(self, relative: str = "") -> Path:
         """Local path of a file, or of a directory with all files below it, fetched and verified on first use.
 

@@ -250,7 +250,7 @@ def _prefix(manifest: Manifest) -> str:
 
 
 def _file_key(artifact: Artifact, path: str) -> str:
-    if artifact.manifest is None or all(file.path != path for file in artifact.files):
+    if artifact.manifest is None or artifact.file(path) is None:
         raise FileNotFoundError(f"{artifact} has no {path!r}.")
     return f"{_prefix(artifact.manifest)}/{path}"
 
