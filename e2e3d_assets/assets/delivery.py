@@ -22,7 +22,7 @@ def model_files(
     yield from stages.run(context, export_model_files, textured_mesh, dense_cloud, sparse_model)
 
 
-@stage_asset(group_name="delivery", kinds={"html", "dashboard"}, code_version="3", tags={"cost": "low"})
+@stage_asset(group_name="delivery", kinds={"html", "dashboard"}, code_version="4", tags={"cost": "low"})
 def viewer(
     context: dg.AssetExecutionContext,
     stages: Stages,

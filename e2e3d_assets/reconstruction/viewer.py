@@ -5,12 +5,11 @@ What belongs here: choosing, shrinking and packing what the page shows. How it b
 ``viewer_page/viewer.min.js``); how it looks is ``viewer_page/page.html.j2``.
 
 Own page rather than viser's exported scene: viser's has no measuring, no photos on the frusta and no phone layout.
-Positions go as float32 (16 bits over an open scene's bounding box would show as steps close by), pictures as JPEG,
-all numbers gzipped in one block.
+Positions are rounded to small parts of the distance between points (16 bits over an open scene's bounding box would
+show as steps close by), pictures go as JPEG, all numbers in one block (:mod:`.delivery.packed_numbers`).
 """
 
 import base64
-import gzip
 import io
 import json
 import math
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial import cKDTree
 
+from .delivery.packed_numbers import PackedNumbers, along_curve, in_order_of_use
 from .monitor import Figures, Monitor
 from .options import ViewerOptions
 from .preview import save_preview
@@ -43,23 +43,8 @@ _FRUSTUM_DEPTHS = (0.12, 0.5)  # between these, of the radius of what is photogr
 _POINT_SIZE = 1.3  # of a cloud's point, of the distance between points: neighbours touch
 _CANDIDATES = 6  # points looked at for each one shown
 _CELL_PRECISION = 1.03
-
-
-class _Numbers:
-    """Arrays one behind the other, each at a multiple of four bytes, with a table of where they are."""
-
-    def __init__(self) -> None:
-        self.table: dict[str, dict[str, Any]] = {}
-        self._block = io.BytesIO()
-
-    def add(self, name: str, array: NDArray[Any]) -> None:
-        data = np.ascontiguousarray(array)
-        self.table[name] = {"type": data.dtype.name, "offset": self._block.tell(), "length": data.size}
-        self._block.write(data.tobytes())
-        self._block.write(b"\0" * (-self._block.tell() % 4))
-
-    def packed(self) -> bytes:
-        return gzip.compress(self._block.getvalue(), compresslevel=6, mtime=0)
+_STEPS_PER_SPACING = 64  # positions are rounded to such parts of the distance between neighbours …
+_STEPS_PER_EXTENT = 65_536  # … or, where that is finer, of the whole
 
 
 def build_viewer(
@@ -88,7 +73,7 @@ def build_viewer(
     images = [model.images[i] for i in sorted(model.reg_image_ids(), key=lambda i: model.images[i].name)]
     total = len(images) + 4
 
-    numbers = _Numbers()
+    numbers = PackedNumbers()
     monitor.progress(0, total, "model")
     mesh = load_glb(textured_mesh / "model.glb")
     focus = focus_of(model).within(mesh.vertices)
@@ -129,16 +114,19 @@ def build_viewer(
     }
 
 
-def _pack_model(mesh: TexturedMesh, max_pixels: int, numbers: _Numbers) -> list[tuple[str, bytes]]:
+def _pack_model(mesh: TexturedMesh, max_pixels: int, numbers: PackedNumbers) -> list[tuple[str, bytes]]:
     """Add each page's triangles to ``numbers``; the pictures, together no larger than ``max_pixels``."""
     pixels = sum(page.shape[0] * page.shape[1] for page in mesh.pages)
     scale = min(1.0, math.sqrt(max_pixels / pixels))
+    edges = np.linalg.norm(mesh.vertices[mesh.faces[:, 1]] - mesh.vertices[mesh.faces[:, 0]], axis=1)
+    step = _step(mesh.vertices, float(np.median(edges)))
     for page in range(len(mesh.pages)):
         chosen = mesh.face_page == page
         vertices, uv, faces = split_corners(mesh.vertices, mesh.faces[chosen], mesh.uv[chosen])
-        numbers.add(f"page{page}.position", vertices)
-        numbers.add(f"page{page}.uv", np.round(np.clip(uv, 0, 1) * 65535).astype(np.uint16))
-        numbers.add(f"page{page}.index", faces)
+        order, faces = in_order_of_use(vertices, faces)
+        numbers.add_rounded(f"page{page}.position", vertices[order], step)
+        numbers.add(f"page{page}.uv", np.round(np.clip(uv[order], 0, 1) * 65535).astype(np.uint16))
+        numbers.add(f"page{page}.index", faces.reshape(-1, 1))
     return [(f"page-{i}", _jpeg(_shrunk(Image.fromarray(page), scale))) for i, page in enumerate(mesh.pages)]
 
 
@@ -150,15 +138,22 @@ def _shrunk(image: Image.Image, scale: float) -> Image.Image:
     return image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2)
 
 
-def _pack_cloud(dense_cloud: Path, max_points: int, numbers: _Numbers) -> tuple[int, float]:
+def _pack_cloud(dense_cloud: Path, max_points: int, numbers: PackedNumbers) -> tuple[int, float]:
     """Add an even choice of the cloud's points to ``numbers``; how many there are and their distance."""
     points = read_points(dense_cloud / "dense_cloud.ply")
     some = points[:: max(1, len(points) // (_CANDIDATES * max_points))]
     positions = np.stack([some["x"], some["y"], some["z"]], axis=1)
     chosen, spacing = thinned(positions, max_points)
-    numbers.add("cloud.position", positions[chosen])
+    chosen = chosen[along_curve(positions[chosen])]
+    numbers.add_rounded("cloud.position", positions[chosen], _step(positions, spacing))
     numbers.add("cloud.color", np.stack([some["red"], some["green"], some["blue"]], axis=1)[chosen])
     return len(chosen), spacing
+
+
+def _step(positions: NDArray[np.floating], spacing: float) -> float:
+    """What positions (N, 3), so far apart, are rounded to."""
+    extent = float(np.ptp(positions, axis=0).max())
+    return max(min(spacing / _STEPS_PER_SPACING, extent / _STEPS_PER_EXTENT), 1e-12)
 
 
 def thinned(positions: NDArray[np.float32], most: int) -> tuple[NDArray[np.int64], float]:

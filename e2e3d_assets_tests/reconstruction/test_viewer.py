@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from e2e3d_assets.reconstruction.errors import Cancelled
 from e2e3d_assets.reconstruction.monitor import Figures, Monitor
 from e2e3d_assets.reconstruction.options import ViewerOptions
 from e2e3d_assets.reconstruction.preview import MAX_BYTES
+from e2e3d_assets.reconstruction.textured_mesh import load_glb
 from e2e3d_assets.reconstruction.viewer import build_viewer, thinned
 
 from .delivery_scene import BOX, CAMERAS, OFFSET, DeliveryScene, camera_center, make_scene
@@ -50,27 +52,49 @@ def element(html: str, name: str) -> str:
 def arrays(html: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     described = json.loads(element(html, "scene"))
     block = gzip.decompress(base64.b64decode(element(html, "numbers")))
-    return described, {
-        name: np.frombuffer(block, entry["type"], entry["length"], entry["offset"])
-        for name, entry in described["arrays"].items()
-    }
+    return described, {name: unpacked(block, **entry) for name, entry in described["arrays"].items()}
 
 
-def test_page_holds_model_cloud_and_cameras_in_the_world_frame(built: tuple[Path, Figures]):
-    """Parts in different frames lie beside one another."""
-    scene, numbers = arrays(built[0].read_text())
-    low, high = OFFSET - BOX / 2 - 1e-5, OFFSET + BOX / 2 + 1e-5
+def unpacked(
+    block: bytes,
+    type: str,
+    offset: int,
+    planes: int,
+    rows: int,
+    width: int,
+    origin: list[float] | None = None,
+    step: float = 1,
+) -> np.ndarray:
+    """What the page's script does: (rows, width)."""
+    bytes_ = np.frombuffer(block, np.uint8, planes * rows * width, offset).reshape(planes, width, rows)
+    folded = (bytes_.astype(np.int64) << (8 * np.arange(planes)[:, None, None])).sum(axis=0)
+    whole = np.cumsum((folded >> 1) ^ -(folded & 1), axis=1).T
+    return (whole if origin is None else np.array(origin) + whole * step).astype(type)
+
+
+def test_page_holds_model_cloud_and_cameras_in_the_world_frame(scene: DeliveryScene, built: tuple[Path, Figures]):
+    """Parts in different frames lie beside one another; faces whose corners are mixed up tear the model."""
+    described, numbers = arrays(built[0].read_text())
+    low, high = OFFSET - BOX / 2 - 2e-5, OFFSET + BOX / 2 + 2e-5
     for name in ("page0.position", "page1.position", "cloud.position"):
-        points = numbers[name].reshape(-1, 3)
+        points = numbers[name]
         assert np.all((points >= low) & (points <= high)), name
     assert len(numbers["cloud.position"]) == len(numbers["cloud.color"])
     assert len(numbers["page0.index"]) + len(numbers["page1.index"]) == 192 * 3
-    for i, photo in enumerate(scene["photos"]):
+    model = load_glb(scene["textured_mesh"] / "model.glb")
+    for page in (0, 1):
+        corners = np.hstack([numbers[f"page{page}.position"], numbers[f"page{page}.uv"] / 65535])
+        corners = corners[numbers[f"page{page}.index"]].reshape(-1, 15)
+        truth = np.dstack([model.vertices[model.faces], model.uv])[model.face_page == page].reshape(-1, 15)
+        # Faces come in another order.
+        assert cKDTree(truth).query(corners)[0].max() < 2e-4
+        assert cKDTree(corners).query(truth)[0].max() < 2e-4
+    for i, photo in enumerate(described["photos"]):
         assert np.allclose(photo["center"], camera_center(i))
         corners = np.array(photo["corners"])
         assert np.dot(corners.mean(axis=0) - photo["center"], OFFSET - photo["center"]) > 0
         assert corners[0][2] > corners[3][2]  # the picture's top is up
-    assert scene["metric"] is True
+    assert described["metric"] is True
 
 
 def test_page_needs_no_network(built: tuple[Path, Figures]):

@@ -16,14 +16,27 @@ async function inflate(bytes) {
   return new Response(stream).arrayBuffer();
 }
 
+/** Numbers as delivery/packed_numbers.py codes them: differences along each component, folded, in planes of bytes. */
+function unpacked(bytes, { type, offset, planes, rows, width, origin, step }) {
+  const count = rows * width;
+  const numbers = new ARRAY_TYPES[type](count);
+  for (let component = 0, at = offset; component < width; component++) {
+    let whole = 0;
+    for (let row = 0; row < rows; row++, at++) {
+      let folded = 0;
+      for (let plane = 0; plane < planes; plane++) folded |= bytes[at + plane * count] << (8 * plane);
+      whole += (folded >>> 1) ^ -(folded & 1);
+      numbers[row * width + component] = step ? origin[component] + whole * step : whole;
+    }
+  }
+  return numbers;
+}
+
 /** The scene's description, with `array(name)` for its numbers. */
 export async function readScene() {
   const scene = JSON.parse(document.getElementById('scene').textContent);
-  const buffer = await inflate(bytesOf('numbers'));
-  scene.array = (name) => {
-    const { type, offset, length } = scene.arrays[name];
-    return new ARRAY_TYPES[type](buffer, offset, length);
-  };
+  const bytes = new Uint8Array(await inflate(bytesOf('numbers')));
+  scene.array = (name) => unpacked(bytes, scene.arrays[name]);
   return scene;
 }
 

@@ -25,7 +25,7 @@ export class Scale {
 }
 
 function significant(value) {
-  if (value === 0) return '0';
+  if (Math.abs(value) < 5e-7) return '0'; // six digits would be zeros
   const digits = Math.max(0, Math.min(6, 3 - Math.floor(Math.log10(Math.abs(value)))));
   return value.toFixed(digits);
 }
