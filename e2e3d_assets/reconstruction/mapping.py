@@ -16,7 +16,7 @@ from .errors import BadInput
 from .georeference.evidence import gather_evidence
 from .monitor import Figures, Monitor
 from .options import SparseModelOptions
-from .photo_set import PhotoSet
+from .photo_set import PhotoRecord, PhotoSet
 from .photos import IMAGES
 from .preview import save_preview
 from .sparse.adjustment import adjust_finally, keep_untold_focals
@@ -66,11 +66,7 @@ def build_sparse_model(
             leave_out_unsure_photos(model)
         models = ranked([model for model in models if model.num_reg_images() >= MIN_PHOTOS])
         if not models:
-            raise BadInput(
-                "No three photos could be brought into one model",
-                "Give sharper photos, taken while walking around the thing, each overlapping the next by two thirds",
-                [record.given_name for record in photo_set.accepted],
-            )
+            raise _no_model(photo_set.accepted)
         doubtful = contradictions(models[0], mapping.database, monitor)
     evidence = gather_evidence(photos, photos / IMAGES, options, monitor)
     alignments: list[Alignment] = []
@@ -79,11 +75,10 @@ def build_sparse_model(
         model.transform(alignments[-1].world_from_model)
         (out / SPARSE / str(number)).mkdir(parents=True)
         model.write_binary(out / SPARSE / str(number))
-    names = [str(record.name) for record in photo_set.accepted]
     document = SparseDocument(
         mapper=options.mapper,
         attempts=attempts,
-        photos=_photo_poses(models, names, compared),
+        photos=_photo_poses(models, photo_set.accepted, compared),
         cameras=_camera_results(models[0], decisions[models[0]], kept_focals[models[0]]),
         models=[_summary(model) for model in models],
         contradictions=doubtful,
@@ -104,25 +99,39 @@ def leave_out_unsure_photos(model: pycolmap.Reconstruction) -> None:
             model.deregister_frame(image.frame_id)
 
 
+def _no_model(records: Sequence[PhotoRecord]) -> BadInput:
+    blurred = [record.given_name for record in records if record.blurred]
+    if 2 * len(blurred) > len(records):
+        return BadInput("The photos are too blurred for a model", "Take sharp photos", blurred)
+    return BadInput(
+        "No three photos could be brought into one model: hardly a point is in three of them, or all are from one spot",
+        "Take more photos while walking around the thing, in steps so small that each overlaps the next by two thirds",
+        [record.given_name for record in records],
+    )
+
+
 def _photo_poses(
-    models: Sequence[pycolmap.Reconstruction], names: Sequence[str], compared: MatchesDocument
+    models: Sequence[pycolmap.Reconstruction], records: Sequence[PhotoRecord], compared: MatchesDocument
 ) -> list[PhotoPose]:
-    partners = inliers_by_partner(names, compared.pairs)
+    partners = inliers_by_partner([str(record.name) for record in records], compared.pairs)
     holders: dict[str, tuple[int, pycolmap.Image]] = {}
     for number, model in enumerate(models):
         for image_id in model.reg_image_ids():
             holders.setdefault(model.image(image_id).name, (number, model.image(image_id)))
-    return [_photo_pose(name, holders.get(name), models, partners[name]) for name in names]
+    return [
+        _photo_pose(record, holders.get(str(record.name)), models, partners[str(record.name)]) for record in records
+    ]
 
 
 def _photo_pose(
-    name: str,
+    record: PhotoRecord,
     holder: tuple[int, pycolmap.Image] | None,
     models: Sequence[pycolmap.Reconstruction],
     partners: Sequence[tuple[int, str]],
 ) -> PhotoPose:
+    name = str(record.name)
     if holder is None:
-        return PhotoPose(name=name, registered=False, reason=why_not_registered(partners))
+        return PhotoPose(name=name, registered=False, reason=why_not_registered(partners, record.blurred))
     number, image = holder
     model = models[number]
     errors = [float(model.point3D(point.point3D_id).error) for point in image.get_observation_points2D()]
@@ -138,10 +147,12 @@ def _photo_pose(
     )
 
 
-def why_not_registered(partners: Sequence[tuple[int, str]]) -> str:
+def why_not_registered(partners: Sequence[tuple[int, str]], blurred: bool) -> str:
     """In plain words, from a photo's verified partners as (points in common, name), the best first."""
+    if blurred:
+        return "it is blurred, and shows hardly a point that other photos show"
     if not partners:
-        return "no other photo shows the same points: it is blurred, or nothing overlaps it"
+        return "no other photo shows the same points: nothing overlaps it, or it shows another place"
     common, partner = partners[0]
     if len(partners) == 1:
         return f"only one photo, {partner}, shows the same points ({common}); two that overlap it are needed"

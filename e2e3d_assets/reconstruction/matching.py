@@ -46,7 +46,8 @@ from .sparse.reuse import EarlierComparisons, comparison_digests
 _FIRM_INLIERS = 50
 """A photo hangs firmly on the others if two partners share this many points with it: a pose needs two views' points."""
 _LINKS_A_NEIGHBOUR = 3
-_BLURRED = 0.35
+_FEATURELESS = 100
+"""Key points of the middle photo, of which a mere wall has more."""
 _LEAST_PARALLAX_PERCENT = 0.3
 """A turning camera leaves 0.06 on a made-up set, which is the key points' noise; ordinary sets have 4 to 9."""
 
@@ -97,7 +98,7 @@ def match_features(
     groups = connected_groups(names, pairs)
     document = MatchesDocument(pairing=options.pairing, pairs=pairs, groups=groups, digests=digests)
     drop_descriptors(database)
-    _require_overlap(document, photo_set.accepted)
+    _require_overlap(document, photo_set.accepted, database)
     parallax = _parallax_percent(database, document)
     _require_parallax(parallax, photo_set.accepted)
     document.save(out)
@@ -173,12 +174,20 @@ class _Appearance:
         return linking_pairs(self.signatures, indices, compared, pairs_a_group)
 
 
-def _require_overlap(document: MatchesDocument, records: Sequence[PhotoRecord]) -> None:
+def _require_overlap(document: MatchesDocument, records: Sequence[PhotoRecord], database: Path) -> None:
     if len(document.groups[0]) >= 3:
         return
-    blurred = [record.given_name for record in records if (record.sharpness or 0.0) < _BLURRED]
+    blurred = [record.given_name for record in records if record.blurred]
     if len(blurred) * 2 > len(records):
         raise BadInput("The photos are too blurred to find common points", "Take sharp photos", blurred)
+    points = _key_points_of_middle_photo(database)
+    if points < _FEATURELESS:
+        raise BadInput(
+            f"The photos show too little detail to find common points: only {points} distinct ones in the middle photo",
+            "Plain and shiny things cannot be told from place to place: show more of what is around them, or lay "
+            "something with a pattern there",
+            [record.given_name for record in records],
+        )
     given = {record.name: record.given_name for record in records}
     raise BadInput(
         "The photos show different places, or overlap too little: no three of them share points. "
@@ -186,6 +195,11 @@ def _require_overlap(document: MatchesDocument, records: Sequence[PhotoRecord]) 
         "Give photos of one place or thing, each overlapping the next by two thirds",
         [record.given_name for record in records],
     )
+
+
+def _key_points_of_middle_photo(database: Path) -> int:
+    with pycolmap.Database.open(database) as opened:
+        return int(np.median([opened.num_keypoints_for_image(image.image_id) for image in opened.read_all_images()]))
 
 
 def _nearest(document: MatchesDocument, given: Mapping[str | None, str]) -> str:
@@ -196,6 +210,8 @@ def _nearest(document: MatchesDocument, given: Mapping[str | None, str]) -> str:
     one, other = (given[name] for name in best.photos)
     if best.verified:
         return f"{one} and {other} share {best.inliers}, but no third photo shares any with either"
+    if best.inliers == 0:
+        return f"No two photos share a single point, where {MIN_INLIERS} are needed"
     return f"The most alike two, {one} and {other}, share {best.inliers} where {MIN_INLIERS} are needed"
 
 
@@ -209,7 +225,8 @@ def _parallax_percent(database: Path, document: MatchesDocument) -> float:
 def _require_parallax(percent: float, records: Sequence[PhotoRecord]) -> None:
     if percent < _LEAST_PARALLAX_PERCENT:
         raise BadInput(
-            "All photos were taken from one spot: the camera turned, but it did not move, and so they show no depth",
+            "All photos were taken from one spot: the camera may have turned, but it did not move, and so they show "
+            "no depth",
             "Take each photo a step further along (about a tenth of the way to what you photograph), not by turning",
             [record.given_name for record in records],
         )

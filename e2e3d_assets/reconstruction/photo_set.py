@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 FILE_NAME = "photos.json"
+BLURRED = 0.35
+"""Sharpness below which a photo is called blurred."""
 
 
 class _Record(BaseModel):
@@ -66,6 +68,11 @@ class PhotoRecord(_Record):
     duplicate_of: str | None = Field(
         default=None, description="Given name of an equal or nearly equal photo before it."
     )
+
+    @property
+    def blurred(self) -> bool:
+        """Whether it is so unsharp that few points, or none, can be found in it again."""
+        return self.sharpness is not None and self.sharpness < BLURRED
 
 
 class PhotoSet(_Record):

@@ -84,9 +84,10 @@ def test_photo_that_rests_on_a_handful_of_points_is_left_out():
 
 def test_reasons_name_the_photos_concerned():
     """Not registered, full stop: the user would not know what to shoot."""
-    assert "blurred" in why_not_registered([])
-    assert "only one photo, a.jpg, shows the same points (40)" in why_not_registered([(40, "a.jpg")])
-    assert "at most 40, with a.jpg" in why_not_registered([(40, "a.jpg"), (20, "b.jpg")])
+    assert "it is blurred" in why_not_registered([(20, "a.jpg")], blurred=True)
+    assert "nothing overlaps it" in why_not_registered([], blurred=False)
+    assert "only one photo, a.jpg, shows the same points (40)" in why_not_registered([(40, "a.jpg")], blurred=False)
+    assert "at most 40, with a.jpg" in why_not_registered([(40, "a.jpg"), (20, "b.jpg")], blurred=False)
 
 
 @pytest.mark.parametrize("mapper", ["incremental", "global"])
