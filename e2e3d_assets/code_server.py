@@ -5,6 +5,7 @@ one difference. It leans on an attribute that Dagster keeps to itself; a test lo
 """
 
 import multiprocessing
+import sys
 from collections.abc import Sequence
 from multiprocessing import forkserver
 from typing import Any, NoReturn
@@ -31,3 +32,7 @@ def serve(module: str, arguments: Sequence[str]) -> NoReturn:
     name, variables = "dagster api grpc", "DAGSTER_CLI_API_GRPC"
     grpc_command.main(args=["-m", module, *arguments], prog_name=name, auto_envvar_prefix=variables)
     raise SystemExit
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2:])

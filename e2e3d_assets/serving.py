@@ -85,10 +85,10 @@ def serve_everything(host: str, port: int) -> int:
         socket, workspace = f"{folder}/socket", Path(folder, "workspace.yaml")
         server = {"socket": socket, "location_name": LOCATION}
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
-        module = ["-m", "e2e3d_assets.definitions", "--location-name", LOCATION]
+        code_server = ["-m", "e2e3d_assets.code_server", "e2e3d_assets.definitions", "--location-name", LOCATION]
         shown = ["-h", host, "-p", str(port), "-w", str(workspace)]
         commands = [
-            [_program("dagster"), "api", "grpc", *module, "--socket", socket],
+            [sys.executable, *code_server, "--socket", socket],
             [_program("e2e3d"), "webserver", *shown],
             [_program("dagster-daemon"), "run", "-w", str(workspace)],
         ]

@@ -4,6 +4,7 @@ What belongs here: telling from a run's events and this machine's processes. Wha
 (``sensors.lost_workers``).
 """
 
+import os
 from typing import NamedTuple
 
 import dagster as dg
@@ -50,9 +51,9 @@ def worker_of(instance: dg.DagsterInstance, run_id: str) -> Worker | None:
 
 
 def is_orphan(process: psutil.Process) -> bool:
-    """Whether the code server that started a worker is gone."""
+    """Whether a worker is not of this process, a code server: the one that started it is gone."""
     try:
-        return not any("grpc" in parent.cmdline() for parent in process.parents())
+        return os.getpid() not in {parent.pid for parent in process.parents()}
     except psutil.NoSuchProcess:
         return False
 

@@ -29,7 +29,7 @@ def instance(sqlite_instance) -> dg.DagsterInstance:
 
 @pytest.fixture
 def worker():
-    process = subprocess.Popen(["sleep", "60"])
+    process = subprocess.Popen(["sleep", "600"])
     yield process
     process.kill()
     process.wait()
@@ -99,10 +99,21 @@ def test_runs_that_people_execute_elsewhere_are_left_alone(instance, worker):
 
 
 def test_a_cancelled_orphan_is_stopped(instance, worker):
-    """Prevents a run that was cancelled after a crash of the code server from working on, beside its successor."""
-    run = run_of(instance, worker.pid, dg.DagsterRunStatus.CANCELING)
+    """Prevents a run that was cancelled after a crash of the code server from working on, beside its successor, and
+    a second interruption of workers that are stopping in good order.
+    """
+    run_of(instance, worker.pid, dg.DagsterRunStatus.CANCELING)
+    shell = subprocess.run(
+        ["sh", "-c", "sleep 600 >/dev/null & echo $!"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    orphan = Worker(int(shell.stdout), time.time())
+    run = run_of(instance, orphan.pid, dg.DagsterRunStatus.CANCELING)
     tick(instance)
-    assert worker.wait(10) < 0
+    deadline = time.monotonic() + 10
+    while orphan.process():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert worker.poll() is None
     tick(instance)
     assert status(instance, run) == dg.DagsterRunStatus.CANCELED
 
