@@ -19,23 +19,26 @@ from .options import SparseModelOptions
 from .photo_set import PhotoRecord, PhotoSet
 from .photos import IMAGES
 from .preview import save_preview
-from .sparse.adjustment import adjust_finally, keep_untold_focals
 from .sparse.alignment import Alignment, align_model
-from .sparse.attempts import MIN_PHOTOS, Attempts, ranked, solver_threads
+from .sparse.attempts import Attempts
+from .sparse.building import build_models
 from .sparse.colmap_database import DATABASE
-from .sparse.contradictions import contradictions
 from .sparse.focal_length import KEPT_WHY as FOCAL_KEPT_WHY
+from .sparse.growing import find_earlier_model
 from .sparse.match_document import MatchesDocument, inliers_by_partner
 from .sparse.principal_point import Decision
 from .sparse.sparse_document import CameraResult, ModelSummary, PhotoPose, SparseDocument
 
 SPARSE = "sparse"
-MIN_OBSERVATIONS = 12
-"""A pose has six unknowns and each point gives two equations: fewer than this leave no check against chance."""
 
 
 def build_sparse_model(
-    photos: Path, matches: Path, out: Path, options: SparseModelOptions, monitor: Monitor
+    photos: Path,
+    matches: Path,
+    out: Path,
+    options: SparseModelOptions,
+    monitor: Monitor,
+    previous: Path | None = None,
 ) -> Figures:
     """Find the cameras' poses and the points they see (Schönberger and Frahm, "Structure-from-Motion Revisited", 2016).
 
@@ -46,28 +49,22 @@ def build_sparse_model(
             (:class:`SparseDocument`) and ``preview.jpg``.
         options: mapper, principal point, seed.
         monitor: progress per photo registered.
+        previous: an earlier product of this stage with equal options; where most of its photos are still there, new
+            ones are registered into its model, which is judged before it is taken.
 
     Raises:
         BadInput: fewer than three photos hang together.
     """
     photo_set = PhotoSet.load(photos)
     compared = MatchesDocument.load(matches)
+    connected = compared.groups[0]
+    earlier = find_earlier_model(previous, compared.digests, connected) if options.mapper == "incremental" else None
     with tempfile.TemporaryDirectory(prefix=".mapping-", dir=out) as scratch:
         mapping = Attempts(photos / IMAGES, matches / DATABASE, Path(scratch), options, monitor)
-        models, attempts = mapping.run(len(compared.groups[0]), len(photo_set.accepted))
-        decisions: dict[pycolmap.Reconstruction, dict[int, Decision]] = {}
-        kept_focals: dict[pycolmap.Reconstruction, set[int]] = {}
-        threads = solver_threads(len(photo_set.accepted))
-        for number, found in enumerate(models):
-            choice, given = options.refine_principal_point, mapping.given_cameras
-            model, kept = keep_untold_focals(found, mapping.focal_priors, threads, monitor, given)
-            models[number], kept_focals[model] = model, kept
-            decisions[model] = adjust_finally(model, choice, threads, monitor, given, bool(kept))
-            leave_out_unsure_photos(model)
-        models = ranked([model for model in models if model.num_reg_images() >= MIN_PHOTOS])
-        if not models:
-            raise _no_model(photo_set.accepted)
-        doubtful = contradictions(models[0], mapping.database, monitor)
+        built = build_models(mapping, connected, earlier, options, monitor)
+    models = built.models
+    if not models:
+        raise _no_model(photo_set.accepted)
     evidence = gather_evidence(photos, photos / IMAGES, options, monitor)
     alignments: list[Alignment] = []
     for number, model in enumerate(models):
@@ -77,11 +74,13 @@ def build_sparse_model(
         model.write_binary(out / SPARSE / str(number))
     document = SparseDocument(
         mapper=options.mapper,
-        attempts=attempts,
+        attempts=built.attempts,
+        origin=built.origin,
         photos=_photo_poses(models, photo_set.accepted, compared),
-        cameras=_camera_results(models[0], decisions[models[0]], kept_focals[models[0]]),
+        digests=compared.digests,
+        cameras=_camera_results(models[0], built.decisions, built.kept_focals),
         models=[_summary(model) for model in models],
-        contradictions=doubtful,
+        contradictions=built.contradictions,
         georeference=alignments[0].georeference,
         marker_scale=alignments[0].marker_scale,
         frame=alignments[0].frame,
@@ -89,14 +88,6 @@ def build_sparse_model(
     document.save(out)
     _draw_preview(models[0], out)
     return _figures(document, models[0])
-
-
-def leave_out_unsure_photos(model: pycolmap.Reconstruction) -> None:
-    """Take photos out of a model in place whose poses rest on hardly any points that fit."""
-    for image_id in model.reg_image_ids():
-        image = model.image(image_id)
-        if image.num_points3D < MIN_OBSERVATIONS:
-            model.deregister_frame(image.frame_id)
 
 
 def _no_model(records: Sequence[PhotoRecord]) -> BadInput:
@@ -232,6 +223,7 @@ def _figures(document: SparseDocument, model: pycolmap.Reconstruction) -> Figure
         "mean_track_length": document.models[0].mean_track_length,
         "mean_observations_per_photo": round(model.compute_mean_observations_per_reg_image(), 1),
         "models": len(document.models),
+        "origin": document.origin,
         "pairs_contradicting_model": len(document.contradictions),
         "principal_points_refined": sum(camera.principal_point_refined for camera in document.cameras),
         "focal_lengths_kept": sum(camera.focal_length_why is not None for camera in document.cameras),

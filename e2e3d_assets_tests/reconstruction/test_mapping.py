@@ -7,9 +7,10 @@ import pycolmap
 import pytest
 
 from e2e3d_assets.reconstruction.errors import BadInput, Cancelled
-from e2e3d_assets.reconstruction.mapping import build_sparse_model, leave_out_unsure_photos, why_not_registered
+from e2e3d_assets.reconstruction.mapping import build_sparse_model, why_not_registered
 from e2e3d_assets.reconstruction.monitor import Figures, Monitor
 from e2e3d_assets.reconstruction.options import SparseModelOptions
+from e2e3d_assets.reconstruction.sparse.building import leave_out_unsure_photos
 from e2e3d_assets.reconstruction.sparse.sparse_document import SparseDocument
 
 from .camera_networks import HEIGHT, WIDTH, build_model, ring, write_products

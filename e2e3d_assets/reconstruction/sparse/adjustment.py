@@ -67,7 +67,7 @@ def adjust_finally(
     """Adjust a model in place.
 
     Args:
-        model: as the mapper left it, with principal points at the centre.
+        model: as the mapper left it; principal points that are not refined are put back to the centre.
         choice: whether principal points are refined; auto decides for each camera.
         threads: of the solver; one thread gives the same numbers on every machine.
         monitor: cancellation.
@@ -79,6 +79,8 @@ def adjust_finally(
     """
     decisions = _decide_all(model, choice, threads, monitor, given)
     free = {camera_id for camera_id, decision in decisions.items() if decision.refine}
+    if _centre_principal_points(model, decisions.keys() - free - set(given)):
+        _adjust(model, (), given, None, threads, monitor, keep_focals)
     if free:
         _adjust(model, free, given, None, threads, monitor, keep_focals)
     for number in range(_ROUNDS):
@@ -88,6 +90,18 @@ def adjust_finally(
             pycolmap.ObservationManager(model).filter_all_points3D(limit, _MIN_TRIANGULATION_ANGLE_DEG)
         _adjust(model, free, given, median, threads, monitor, keep_focals)
     return decisions
+
+
+def _centre_principal_points(model: pycolmap.Reconstruction, camera_ids: Collection[int]) -> bool:
+    """Where a model has grown from one that had refined them; whether any was elsewhere."""
+    moved = False
+    for camera_id in camera_ids:
+        camera = model.camera(camera_id)
+        centre = camera.width / 2, camera.height / 2
+        if (camera.principal_point_x, camera.principal_point_y) != centre:
+            camera.principal_point_x, camera.principal_point_y = centre
+            moved = True
+    return moved
 
 
 def median_error(model: pycolmap.Reconstruction) -> float:

@@ -57,9 +57,10 @@ class Attempts:
         self._images, self._scratch, self._options, self._monitor = images, scratch, options, monitor
         self.database = Path(shutil.copyfile(database, scratch / DATABASE))  # COLMAP writes a log beside what it opens
         self._runs = 0
-        self._threads = 1
         with pycolmap.Database.open(self.database) as opened:
             cameras = opened.read_all_cameras()
+            self._given = opened.num_images()
+        self.threads = solver_threads(self._given)
         self.given_cameras = {
             camera.camera_id: list(camera.params) for camera in cameras if camera.model_name in CALIBRATED_MODELS
         }
@@ -69,30 +70,50 @@ class Attempts:
             if camera.has_prior_focal_length and camera.model_name == "SIMPLE_RADIAL"
         }
 
-    def run(self, matched: int, given: int) -> tuple[list[pycolmap.Reconstruction], list[str]]:
+    def run(self, matched: int) -> tuple[list[pycolmap.Reconstruction], list[str]]:
         """Models, the largest first, and what was tried.
 
         Args:
             matched: photos that hang together by matches: what a model can hold at best.
-            given: photos in all.
         """
-        self._threads = solver_threads(given)
         if self._options.mapper == "global":
             models, joined = self._merged(ranked(self._global()))
             return models, ["global", *joined]
         models: list[pycolmap.Reconstruction] = []
         tried: list[str] = []
         for thresholds in _ATTEMPTS:
-            models = ranked([*self._incremental(thresholds, given), *models])
+            models = ranked([*self._incremental(thresholds), *models])
             tried.append(thresholds.name)
             if models and models[0].num_reg_images() >= max(MIN_PHOTOS, _GOOD_ENOUGH * matched):
                 break
         models, joined = self._merged(without_repetition(models))
-        tried += joined
-        if models and models[0].num_reg_images() < matched:
-            tried.append(_ADDING.name)
-            models = ranked([*self._incremental(_ADDING, given, models[0]), *models])
-        return without_repetition(models), tried
+        models, added = self._with_photos_left_over(models, matched)
+        return without_repetition(models), [*tried, *joined, *added]
+
+    def grow(self, posed: pycolmap.Reconstruction, matched: int) -> tuple[list[pycolmap.Reconstruction], list[str]]:
+        """Like :meth:`run`, from photos whose poses are known: at most one model.
+
+        Args:
+            posed: all cameras and photos of the database, some of them posed; no points.
+            matched: as for :meth:`run`.
+        """
+        options = self._pipeline_options(_ATTEMPTS[0])
+        start = run_cancellable(
+            lambda token: pycolmap.triangulate_points(
+                posed, self.database, self._images, self._next_folder(), True, options, True, cancellation_token=token
+            ),
+            self._monitor,
+        )
+        models = ranked(self._incremental(_ATTEMPTS[0], start))
+        models, added = self._with_photos_left_over(models, matched)
+        return models[:1], ["photos added to those of the previous model", *added]
+
+    def _with_photos_left_over(
+        self, models: list[pycolmap.Reconstruction], matched: int
+    ) -> tuple[list[pycolmap.Reconstruction], list[str]]:
+        if not models or models[0].num_reg_images() >= matched:
+            return models, []
+        return ranked([*self._incremental(_ADDING, models[0]), *models]), [_ADDING.name]
 
     def _merged(self, models: Sequence[pycolmap.Reconstruction]) -> tuple[list[pycolmap.Reconstruction], list[str]]:
         options = self._pipeline_options(_ADDING)
@@ -115,7 +136,7 @@ class Attempts:
         return _whole(found.values())
 
     def _incremental(
-        self, thresholds: _Thresholds, given: int, start: pycolmap.Reconstruction | None = None
+        self, thresholds: _Thresholds, start: pycolmap.Reconstruction | None = None
     ) -> list[pycolmap.Reconstruction]:
         options = self._pipeline_options(thresholds)
         options.multiple_models = start is None
@@ -130,7 +151,7 @@ class Attempts:
             nonlocal registered
             registered += count
             if not self._monitor.cancelled.is_set():
-                self._monitor.progress(min(registered, given), given, "photos registered")
+                self._monitor.progress(min(registered, self._given), self._given, "photos registered")
 
         found = run_cancellable(
             lambda token: pycolmap.incremental_mapping(
@@ -144,7 +165,7 @@ class Attempts:
     def _pipeline_options(self, thresholds: _Thresholds) -> pycolmap.IncrementalPipelineOptions:
         options = pycolmap.IncrementalPipelineOptions()
         options.min_model_size = MIN_PHOTOS
-        options.num_threads = self._threads
+        options.num_threads = self.threads
         options.random_seed = self._options.seed
         options.constant_cameras = set(self.given_cameras)
         options.mapper.init_min_num_inliers = thresholds.init_inliers

@@ -111,7 +111,9 @@ class SparseDocument(_Record):
 
     mapper: str
     attempts: list[str]
+    origin: str = Field(default="mapped anew", description="Or grown from an earlier model, and by which photos.")
     photos: list[PhotoPose]
+    digests: dict[str, str] = Field(default={}, description="Of all that comparing a photo depends on.")
     cameras: list[CameraResult]
     models: list[ModelSummary]
     georeference: Georeference | None = None

@@ -1,0 +1,99 @@
+"""The models of a photo set: mapped anew or grown from an earlier one, adjusted and asked for contradictions.
+
+What belongs here: the choice between growing and mapping anew. How a model is mapped, grown, adjusted and questioned is
+in the modules beside this one.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import pycolmap
+
+from ..monitor import Monitor
+from ..options import SparseModelOptions
+from .adjustment import adjust_finally, keep_untold_focals
+from .attempts import MIN_PHOTOS, Attempts, ranked
+from .contradictions import contradictions
+from .growing import EarlierModel, fault_of_grown, growth_in_words, posed_photos
+from .principal_point import Decision
+from .sparse_document import Contradiction
+
+_MIN_OBSERVATIONS = 12
+"""A pose has six unknowns and each point gives two equations: fewer than this leave no check against chance."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """Models in the mapper's frame, the largest first, and what is known of the largest.
+
+    Attributes:
+        decisions: on the principal points of its cameras, by camera id.
+        kept_focals: cameras whose focal lengths are EXIF's.
+        attempts: what was tried, in plain words.
+        contradictions: pairs of photos that do not fit it.
+        origin: how it came to be, in plain words.
+    """
+
+    models: list[pycolmap.Reconstruction]
+    decisions: dict[int, Decision]
+    kept_focals: set[int]
+    attempts: list[str]
+    contradictions: list[Contradiction]
+    origin: str = ""
+
+
+def build_models(
+    mapping: Attempts,
+    connected: Collection[str],
+    earlier: EarlierModel | None,
+    options: SparseModelOptions,
+    monitor: Monitor,
+) -> Built:
+    """Grow the earlier model; where there is none, or what comes of it is poorer than it should be, map anew.
+
+    Args:
+        mapping: of the photo set.
+        connected: photos that hang together by matches: what a model can hold at best.
+        earlier: the model to start from.
+        options: principal point.
+        monitor: progress and cancellation.
+    """
+    origin = "mapped anew"
+    if earlier is not None:
+        start = posed_photos(earlier, mapping.database)
+        grown = _finish(*mapping.grow(start, len(connected)), mapping, options, monitor)
+        fault = fault_of_grown(earlier, connected, grown.models, grown.contradictions)
+        if fault is None:
+            return replace(grown, origin=growth_in_words(earlier, grown.models[0]))
+        origin = f"mapped anew: growing the previous model was given up, {fault}"
+    return replace(_finish(*mapping.run(len(connected)), mapping, options, monitor), origin=origin)
+
+
+def _finish(
+    models: Sequence[pycolmap.Reconstruction],
+    attempts: list[str],
+    mapping: Attempts,
+    options: SparseModelOptions,
+    monitor: Monitor,
+) -> Built:
+    decisions: dict[pycolmap.Reconstruction, dict[int, Decision]] = {}
+    kept_focals: dict[pycolmap.Reconstruction, set[int]] = {}
+    for found in models:
+        choice, threads, given = options.refine_principal_point, mapping.threads, mapping.given_cameras
+        model, kept = keep_untold_focals(found, mapping.focal_priors, threads, monitor, given)
+        kept_focals[model] = kept
+        decisions[model] = adjust_finally(model, choice, threads, monitor, given, bool(kept))
+        leave_out_unsure_photos(model)
+    left = ranked([model for model in decisions if model.num_reg_images() >= MIN_PHOTOS])
+    if not left:
+        return Built([], {}, set(), attempts, [])
+    doubtful = contradictions(left[0], mapping.database, monitor)
+    return Built(left, decisions[left[0]], kept_focals[left[0]], attempts, doubtful)
+
+
+def leave_out_unsure_photos(model: pycolmap.Reconstruction) -> None:
+    """Take photos out of a model in place whose poses rest on hardly any points that fit."""
+    for image_id in model.reg_image_ids():
+        image = model.image(image_id)
+        if image.num_points3D < _MIN_OBSERVATIONS:
+            model.deregister_frame(image.frame_id)
