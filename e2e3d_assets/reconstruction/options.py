@@ -35,7 +35,9 @@ class FeaturesOptions(StageOptions):
     max_photo_size: int = Field(
         default=3200, ge=256, description="Longer side at which key points are looked for, pixels."
     )
-    max_features: int = Field(default=8192, ge=256, description="Most key points kept per photo.")
+    max_features: int = Field(
+        default=8192, ge=256, description="Most places with key points kept per photo; some give two."
+    )
     poor_below: int = Field(
         default=500, ge=0, description="A photo with fewer key points than this is reported as poor."
     )
