@@ -3,7 +3,8 @@
 What belongs here: the order of work over photos, what is kept on disk between steps, the stage's report. What does not:
 stereo itself (:mod:`.stereo`).
 
-The work goes over all photos three times, and each time holds one photo and its sources in memory:
+The work goes over all photos three times, and each time holds two photos and their sources in memory, of which one
+is read or written while the kernels have the other:
 
 1. *search*: coarse depth maps (half size) from the photos alone;
 2. *refine*: coarse maps made consistent with each other, then full size from the photos alone: the neighbours' coarse
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .background import two_at_a_time
 from .errors import BadInput
 from .monitor import Figures, Monitor
 from .options import DepthMapsOptions
@@ -40,7 +42,7 @@ from .stereo.states import folder_of, has_state, load_depth, load_state, save_st
 from .stereo.views import Camera, ReferencePlan, SparseScene, plan_references, read_scene
 from .stereo.warming import warm_up
 
-ALGORITHM_VERSION = "3"
+ALGORITHM_VERSION = "4"
 WITNESSES = 12
 """Photos that may confirm a depth. More than it is estimated from: confirming is cheap."""
 
@@ -130,14 +132,14 @@ class DepthPlan:
         return [reference for reference in self.usable if self.name(reference) in wanted]
 
     def unfinished(
-        self, names: Sequence[str] | None, done: Callable[[str], bool], what: Callable[[str], str], monitor: Monitor
+        self, names: Sequence[str] | None, done: Callable[[str], bool], what: str, monitor: Monitor
     ) -> Iterator[ReferencePlan]:
-        """A step's work: the chosen photos that are not ``done``, each told as ``what``. Compiles the kernels first."""
+        """A step's work: chosen photos not ``done``, told as ``what`` of their names. Compiles the kernels first."""
         warm_up(monitor)
         chosen = self.chosen(names)
         for position, reference in enumerate(chosen):
             name = self.name(reference)
-            monitor.progress(position, len(chosen), what(name))
+            monitor.progress(position, len(chosen), what.format(name))
             if not done(name):
                 yield reference
 
@@ -176,11 +178,13 @@ def search_depth_maps(
     plan = DepthPlan.read(undistorted, options)
     kernels = kernels_for(options.device)
     levels = [Level(0.25, options.quarter_sweeps), Level(_HALF_SIZE, options.half_sweeps)]
-    for reference in plan.unfinished(
-        photos, partial(has_state, out), lambda name: f"coarse depth of {name} ({kernels.device})", monitor
-    ):
+
+    def search(reference: ReferencePlan) -> None:
         problem = _problem(undistorted, plan, reference, options, out / "grey")
         save_state(out, plan.name(reference), estimate(problem, levels, kernels, between_sweeps=monitor.check))
+
+    what = f"coarse depth of {{}} ({kernels.device})"
+    two_at_a_time(plan.unfinished(photos, partial(has_state, out), what, monitor), search)
 
 
 def refine_depth_maps(
@@ -209,9 +213,8 @@ def refine_depth_maps(
         Level(1.0, options.full_sweeps, keeps_views=options.keep_views),
     ]
     nothing = np.zeros((2, 2), np.float32)
-    for reference in plan.unfinished(
-        photos, partial(has_state, out), lambda name: f"depth of {name} ({kernels.device})", monitor
-    ):
+
+    def refine(reference: ReferencePlan) -> None:
         name = plan.name(reference)
         coarse = folder_of(searched, name)
         problem = _problem(undistorted, plan, reference, options, coarse / "grey")
@@ -221,6 +224,9 @@ def refine_depth_maps(
         ]
         state = estimate(problem, levels, kernels, load_state(coarse, name), neighbours, monitor.check)
         save_state(out, name, state)
+
+    what = f"depth of {{}} ({kernels.device})"
+    two_at_a_time(plan.unfinished(photos, partial(has_state, out), what, monitor), refine)
 
 
 def confirm_depth_maps(
@@ -243,7 +249,8 @@ def confirm_depth_maps(
         photos: names of the chunk's photos.
     """
     plan = DepthPlan.read(undistorted, options)
-    for reference in plan.unfinished(photos, partial(_has_maps, out), lambda name: f"confirming {name}", monitor):
+
+    def confirm(reference: ReferencePlan) -> None:
         name = plan.name(reference)
         state = load_state(folder_of(refined, name), name)
         confidence = _confirmed(undistorted, plan, reference, state, refined)
@@ -252,6 +259,8 @@ def confirm_depth_maps(
         normals = np.where(kept[..., None], state.planes[..., :3], np.float32(0))
         formats.write_map(formats.map_path(out, "normal", name), normals)
         formats.write_map(formats.map_path(out, "confidence", name), confidence)
+
+    two_at_a_time(plan.unfinished(photos, partial(_has_maps, out), "confirming {}", monitor), confirm)
 
 
 def _has_maps(folder: Path, name: str) -> bool:
@@ -325,15 +334,14 @@ def _confirmed(
     others = [plan.cameras[witness] for witness in witnesses]
     compared = compare_depths(camera, others, [load_depth(refined, plan.scene.names[w]) for w in witnesses])
     depth = np.ascontiguousarray(state.planes[..., 3])
-    loose = consistency.agreement(depth, compared, _MOST_PIXELS)
-    tight = consistency.agreement(depth, compared, _MOST_PIXELS_ONE_WITNESS)
-    agreed = ((loose.views >= 2) & (state.costs < _MOST_COST)) | (
-        (tight.views >= 1) & (state.costs < _MOST_COST_ONE_WITNESS)
+    found = consistency.agreement(depth, compared, _MOST_PIXELS, _MOST_PIXELS_ONE_WITNESS)
+    agreed = ((found.views >= 2) & (state.costs < _MOST_COST)) | (
+        (found.close_views >= 1) & (state.costs < _MOST_COST_ONE_WITNESS)
     )
     photo = photos.read_grey(undistorted, plan.name(reference), camera)
     kept = without_rims(np.where(agreed, depth, np.float32(0)), photo)
     kept[consistency.speckles(kept, round(_SPECKLE_PIXELS_PER_MEGAPIXEL * depth.size / 1e6))] = 0
-    return np.where(kept > 0, consistency.confidence(state.costs, loose, _MOST_PIXELS), np.float32(0))
+    return np.where(kept > 0, consistency.confidence(state.costs, found, _MOST_PIXELS), np.float32(0))
 
 
 def _problem(

@@ -114,7 +114,7 @@ def test_chunks_and_resumed_runs_give_the_same(workspace: Path, tmp_path: Path, 
 
     monkeypatch.setattr(stage, "estimate", counted)
     estimate_depth_maps(workspace, resumed, QUICK, Monitor())
-    assert len(estimated) == 2
+    assert len(estimated) in (2, 3)  # 003.png, 004.png, and 002.png if it was still in work
     for kind in ("depth", "normal", "confidence"):
         expected = maps_of(whole, kind)
         assert len(expected) == 5

@@ -25,42 +25,50 @@ class Agreement:
 
     Attributes:
         views: (height, width) uint8, photos that confirm each pixel's depth.
-        error: (height, width) float32, mean pixels of disagreement with these.
+        close_views: those of them that confirm it closely.
+        error: (height, width) float32, mean pixels of disagreement with ``views``.
     """
 
     views: NDArray[np.uint8]
+    close_views: NDArray[np.uint8]
     error: NDArray[np.float32]
 
 
-def agreement(depth: NDArray[np.float32], others: Comparison, most_pixels: float) -> Agreement:
+def agreement(
+    depth: NDArray[np.float32], others: Comparison, most_pixels: float, most_pixels_close: float
+) -> Agreement:
     """Count the views whose depth maps project back to within ``most_pixels`` of where they were looked up from.
 
     Args:
         depth: (height, width), 0 where unknown.
         others: the other photos' depth maps, from :func:`.packing.compare_depths`.
-        most_pixels: tolerance.
+        most_pixels, most_pixels_close: tolerances.
     """
-    result = Agreement(np.zeros(depth.shape, np.uint8), np.zeros(depth.shape, np.float32))
-    _count_agreeing(depth, others, np.float32(most_pixels), result.views, result.error)
-    return result
+    views, close_views = np.zeros((2, *depth.shape), np.uint8)
+    error = np.zeros(depth.shape, np.float32)
+    _count_agreeing(depth, others, np.float32(most_pixels), np.float32(most_pixels_close), views, close_views, error)
+    return Agreement(views, close_views, error)
 
 
 @parallel
-def _count_agreeing(depth, others, most_pixels, counts, errors):
+def _count_agreeing(depth, others, most_pixels, most_pixels_close, counts, close_counts, errors):
     height, width = depth.shape
     for y in prange(height):
         for x in range(width):
             if not depth[y, x] > _ZERO:
                 continue
             inverse = _ONE / depth[y, x]
-            count = 0
+            count = close_count = 0
             total = _ZERO
             for view in range(others.geometry.shape[0]):
                 error = geometric_cost(others, view, np.float32(x), np.float32(y), inverse, most_pixels)
                 if error < most_pixels:
                     count += 1
                     total += error
+                if error < most_pixels_close:
+                    close_count += 1
             counts[y, x] = count
+            close_counts[y, x] = close_count
             if count > 0:
                 errors[y, x] = total / np.float32(count)
 

@@ -207,21 +207,33 @@ def estimate(
     """
     state = start
     for level in levels:
-        estimator = LevelEstimator(problem, level.scale, kernels)
-        widest = 0.0 if state else (1 / problem.depth_range[0] - 1 / problem.depth_range[1]) / 2
-        state = estimator.refine(state) if state else estimator.start()
-        for index in range(level.sweeps):
-            between_sweeps()
-            if not level.keeps_views:
-                estimator.choose_views(state)
-            if index == 0 or not level.keeps_views:
-                estimator.assess(state)
-            estimator.sweep(state, index, widest / 2**index)
-        if neighbour_depths is not None and level.geometric_sweeps:
-            estimator.consult(neighbour_depths)
-            estimator.assess(state)
-            for index in range(level.geometric_sweeps):
-                between_sweeps()
-                estimator.sweep(state, level.sweeps + index)
+        state = _estimate_level(problem, level, kernels, state, neighbour_depths, between_sweeps)
     assert state is not None
+    return state
+
+
+def _estimate_level(
+    problem: Problem,
+    level: Level,
+    kernels: Kernels,
+    coarse: State | None,
+    neighbour_depths: Sequence[NDArray[np.float32]] | None,
+    between_sweeps: Callable[[], None],
+) -> State:
+    estimator = LevelEstimator(problem, level.scale, kernels)
+    widest = 0.0 if coarse else (1 / problem.depth_range[0] - 1 / problem.depth_range[1]) / 2
+    state = estimator.refine(coarse) if coarse else estimator.start()
+    for index in range(level.sweeps):
+        between_sweeps()
+        if not level.keeps_views:
+            estimator.choose_views(state)
+        if index == 0 or not level.keeps_views:
+            estimator.assess(state)
+        estimator.sweep(state, index, widest / 2**index)
+    if neighbour_depths is not None and level.geometric_sweeps:
+        estimator.consult(neighbour_depths)
+        estimator.assess(state)
+        for index in range(level.geometric_sweeps):
+            between_sweeps()
+            estimator.sweep(state, level.sweeps + index)
     return state

@@ -60,11 +60,9 @@ def pack(grey: NDArray[np.uint8]) -> NDArray[np.uint32]:
     Returns:
         (height + 2 PAD, width + 2 PAD), edges repeated.
     """
-    taps = np.pad(grey, ((PAD, PAD + 1), (PAD, PAD + 1)), mode="edge").astype(np.uint32)
-    eight = np.uint32(8)
-    right = taps[:-1, :-1] | taps[:-1, 1:] << eight
-    below = taps[1:, :-1] | taps[1:, 1:] << eight
-    return np.asarray(right | below << np.uint32(16), np.uint32)
+    taps = np.pad(grey, ((PAD, PAD + 1), (PAD, PAD + 1)), mode="edge")
+    words = np.stack([taps[:-1, :-1], taps[:-1, 1:], taps[1:, :-1], taps[1:, 1:]], axis=-1)
+    return words.view("<u4")[..., 0]
 
 
 def compare(
@@ -72,13 +70,17 @@ def compare(
 ) -> Comparison:
     """Bring a grey photo and those it is compared with, all at their cameras' sizes, into the kernels' layout."""
     reference = pack(photo)
-    packed = [pack(source) for source in source_photos]
+    sizes = [(source.width + 2 * PAD) * (source.height + 2 * PAD) for source in sources]
+    bases = begins(sizes)
+    packed = np.empty(sum(sizes), np.uint32)
+    for base, size, source_photo in zip(bases, sizes, source_photos, strict=True):
+        packed[base : base + size] = pack(source_photo).ravel()
     return Comparison(
         reference.ravel(),
         patch_offsets(reference.shape[1]),
         _rays(camera),
-        np.concatenate([p.ravel() for p in packed]),
-        begins(packed),
+        packed,
+        bases,
         view_geometry(camera, sources),
         np.zeros(1, np.float32),
         np.zeros(len(sources), np.int64),
@@ -102,7 +104,7 @@ def compare_depths(camera: Camera, sources: Sequence[Camera], depths: Sequence[N
         np.zeros(len(sources), np.int64),
         view_geometry(camera, sources),
         np.concatenate([np.asarray(d, np.float32).ravel() for d in depths]),
-        begins(depths),
+        begins([depth.size for depth in depths]),
         back,
         np.float32(0),
     )
@@ -117,9 +119,9 @@ def view_geometry(camera: Camera, sources: Sequence[Camera]) -> NDArray[np.float
     return geometry
 
 
-def begins(arrays: Sequence[NDArray]) -> NDArray[np.int64]:
-    """Where each array begins when they are laid end to end."""
-    return np.cumsum([0, *(a.size for a in arrays[:-1])], dtype=np.int64)
+def begins(sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Where each array begins when arrays of these sizes are laid end to end."""
+    return np.cumsum([0, *sizes[:-1]], dtype=np.int64)
 
 
 def _rays(camera: Camera) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 What belongs here: reading and reducing them, once per photo. What does not: the kernels' layouts (:mod:`.packing`).
 """
 
+import threading
 from pathlib import Path
 
 import cv2
@@ -34,13 +35,13 @@ def read_grey(undistorted: Path, name: str, camera: Camera) -> NDArray[np.uint8]
 
 
 def read_grey_once(undistorted: Path, name: str, camera: Camera, folder: Path) -> NDArray[np.uint8]:
-    """As :func:`read_grey`, and kept in ``folder``: photos are sources of many others."""
+    """As :func:`read_grey`, and kept in ``folder``: photos are sources of many others. Threads may ask at once."""
     kept = folder / f"{name}.npy"
     if kept.exists():
         return np.load(kept, mmap_mode="r")
     grey = read_grey(undistorted, name, camera)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = kept.with_suffix(".unfinished.npy")
+    unfinished = kept.with_suffix(f".{threading.get_ident()}.npy")
     np.save(unfinished, grey)
     unfinished.replace(kept)
     return grey

@@ -77,6 +77,7 @@ TILT = (np.float32(0.01), np.float32(np.log(0.4 / 0.01)))
 GEOMETRIC_MOST = np.float32(3.0)  # pixels
 
 _WINDOW = 5
+_WINDOW_PIXELS = np.float32(_WINDOW**2)
 _OWN_WEIGHT = np.float32(0.25)
 _RATIO_ABOVE = np.float32(1.25)
 _COST_ABOVE = np.float32(0.15)
@@ -190,11 +191,10 @@ def choose_views(compared: Comparison, state: State, most_views: int) -> None:
 def choose_views_by(costs: NDArray[np.uint8], state: State, most_views: int) -> None:
     """The same from costs that are known: (views, height, width), in 127ths."""
     window = (_WINDOW, _WINDOW)
-    means = np.stack(
-        [cv2.boxFilter(costs[i], cv2.CV_32F, window, borderType=cv2.BORDER_REPLICATE) for i in range(len(costs))],
-        axis=-1,
-    )
-    _choose_views(means, costs, state.views, most_views)
+    sums = np.empty(costs.shape, np.uint16)
+    for of_view, summed in zip(costs, sums, strict=True):
+        cv2.boxFilter(of_view, cv2.CV_16U, window, summed, normalize=False, borderType=cv2.BORDER_REPLICATE)
+    _choose_views(sums, costs, state.views, most_views)
 
 
 @parallel
@@ -220,8 +220,8 @@ def _costs_by_view(compared, state, costs):
 
 
 @parallel
-def _choose_views(means, costs, views, most_views):
-    height, width, count = means.shape
+def _choose_views(sums, costs, views, most_views):
+    count, height, width = sums.shape
     for y in prange(height):
         badness = np.empty(count, np.float32)
         for x in range(width):
@@ -229,7 +229,8 @@ def _choose_views(means, costs, views, most_views):
                 continue
             for view in range(count):
                 own = np.float32(np.int32(costs[view, y, x]))
-                badness[view] = (means[y, x, view] + _OWN_WEIGHT * own) / _COST_UNITS
+                mean = np.float32(np.int32(sums[view, y, x])) / _WINDOW_PIXELS
+                badness[view] = (mean + _OWN_WEIGHT * own) / _COST_UNITS
             chosen = _NO_VIEWS
             bound = _NEVER
             for _ in range(most_views):

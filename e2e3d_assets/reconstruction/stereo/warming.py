@@ -77,7 +77,7 @@ def call_every_kernel() -> None:
     )
     depth = np.ones(photo.shape, np.float32)
     estimate(problem, [Level(1.0, 1, 1)], CpuKernels(), neighbour_depths=[depth])
-    consistency.agreement(depth, compare_depths(cameras[0], cameras[1:], [depth]), 1.0)
+    consistency.agreement(depth, compare_depths(cameras[0], cameras[1:], [depth]), 2.0, 1.0)
     without_rims(depth, photo)
     placed = [Placed(camera, i * photo.size) for i, camera in enumerate(cameras)]
     tolerance = Tolerance(np.float32(1), np.float32(0.01), np.float32(0.9), 2, 3, 4)
