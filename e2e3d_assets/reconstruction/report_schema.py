@@ -125,6 +125,10 @@ class SparseSummary(_Record):
     look_alikes: list[tuple[str, str]] = Field(
         default=[], description="Pairs of photos that fit one another, but not as the model has them."
     )
+    parallel_views: bool = Field(
+        default=False,
+        description="Nearly so, and by uncalibrated cameras: lengths along the view are as EXIF has them.",
+    )
     point_uncertainty: NonNegativeFloat | None = Field(
         default=None,
         description="Median standard deviation of a point's position by the adjustment's covariance, world units.",

@@ -156,6 +156,15 @@ def _about_accuracy(photos: PhotosSummary, sparse: SparseSummary) -> Iterator[Qu
             message=f"Each point is seen by only {sparse.mean_track_length:.1f} photos on average: shape may drift.",
             advice="Take photos closer to one another, so that every part is in four or more of them.",
         )
+    if sparse.parallel_views:
+        yield QualityWarning(
+            code="parallel_views",
+            severity="warning",
+            message="All photos look the same way. They cannot tell the focal length from the distance: lengths along "
+            "the view (heights, seen from above) are as right as what EXIF says of the lens, and may be off by some "
+            "percent, or by tens of percent where it says nothing.",
+            advice="Add photos taken at a slant of 20° or more, or give the camera's calibration (cameras.json).",
+        )
     weak = _weakly_placed(photos)
     if weak:
         places = ", and ".join(_around(photos.items, photo) for photo in weak[:_PLACES_SHOWN])

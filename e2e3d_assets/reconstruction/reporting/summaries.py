@@ -17,6 +17,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from ..delivery.lidar import utm
+from ..intake.calibrations import COLMAP_MODELS as CALIBRATED_MODELS
 from ..photo_set import PhotoCamera, PhotoSet
 from ..photo_set import PhotoRecord as GivenPhoto
 from ..report_schema import (
@@ -32,6 +33,7 @@ from ..report_schema import (
     TextureSummary,
 )
 from ..sparse.match_document import MatchedPair, MatchesDocument
+from ..sparse.principal_point import MIN_CONVERGENCE_DEG, convergence_deg
 from ..sparse.sparse_document import Georeference as FoundGeoreference
 from ..sparse.sparse_document import MarkerScale, PhotoPose, SparseDocument
 from ..textured_mesh import TexturedMesh
@@ -112,8 +114,16 @@ def summarise_sparse(model: pycolmap.Reconstruction, document: SparseDocument) -
         georeference=_georeference(document.georeference) if document.georeference else None,
         markers=_markers(document.marker_scale) if document.marker_scale else [],
         look_alikes=[pair.photos for pair in document.contradictions],
+        parallel_views=_parallel_views(model),
         point_uncertainty=point_uncertainty(model),
     )
+
+
+def _parallel_views(model: pycolmap.Reconstruction) -> bool:
+    images = [model.image(image_id) for image_id in model.reg_image_ids()]
+    calibrated = all(model.camera(image.camera_id).model_name in CALIBRATED_MODELS for image in images)
+    views = np.array([image.viewing_direction() for image in images])
+    return not calibrated and convergence_deg(views) < MIN_CONVERGENCE_DEG
 
 
 def _georeference(found: FoundGeoreference) -> Georeference:

@@ -161,6 +161,7 @@ def test_blurred_photos_are_those_below_their_set():
         ({"sparse": GOOD_SPARSE.model_copy(update={"look_alikes": [("1.jpg", "7.jpg")]})}, "look_alike_parts"),
         ({"sparse": GOOD_SPARSE.model_copy(update={"mean_track_length": 2.3})}, "weak_overlap"),
         ({"sparse": GOOD_SPARSE.model_copy(update={"scale": "arbitrary"})}, "scale_unknown"),
+        ({"sparse": GOOD_SPARSE.model_copy(update={"parallel_views": True})}, "parallel_views"),
         ({"photos": summary(*GOOD_PHOTOS.items, photo(12, points=20))}, "weakly_placed_photos"),
         ({"mesh": GOOD_MESH.model_copy(update={"non_manifold_edges": 4})}, "non_manifold_edges"),
         ({"mesh": GOOD_MESH.model_copy(update={"boundary_edges": 40})}, "open_surface"),

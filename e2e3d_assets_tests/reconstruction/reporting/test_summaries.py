@@ -5,9 +5,16 @@ import pytest
 
 from e2e3d_assets.reconstruction.matching import MatchedPair, MatchesDocument
 from e2e3d_assets.reconstruction.photo_set import PhotoCamera, PhotoRecord, PhotoSet
-from e2e3d_assets.reconstruction.reporting.summaries import list_files, summarise_mesh, summarise_photos
+from e2e3d_assets.reconstruction.reporting.summaries import (
+    list_files,
+    summarise_mesh,
+    summarise_photos,
+    summarise_sparse,
+)
 from e2e3d_assets.reconstruction.sparse.sparse_document import PhotoPose, SparseDocument
 from e2e3d_assets.reconstruction.textured_mesh import TexturedMesh
+
+from ..camera_networks import build_model, ring, strip
 
 TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
 
@@ -73,3 +80,9 @@ def test_files_are_listed_without_previews(tmp_path):
     (tmp_path / "sparse" / "images.bin").write_bytes(b"12345")
     (tmp_path / "preview.jpg").write_bytes(b"1")
     assert [(file.path, file.bytes) for file in list_files([tmp_path])] == [("sparse/images.bin", 5)]
+
+
+@pytest.mark.parametrize(("poses", "parallel"), [(strip(6), True), (ring(6), False)])
+def test_photos_that_look_one_way(poses, parallel: bool):
+    """Heights of a flight that looks straight down hang on EXIF's focal length: nobody would know."""
+    assert summarise_sparse(build_model(poses, points=60), sparse_document()).parallel_views is parallel
