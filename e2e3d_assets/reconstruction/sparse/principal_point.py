@@ -24,6 +24,7 @@ MIN_CONVERGENCE_DEG = 10.0
 MIN_PHOTOS = 5
 _MAX_OFFSET_OF_SIZE = 0.06
 _COVARIANCE_PHOTOS = 60
+_CONVERGENCE_PHOTOS = 1000
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,12 @@ def decide(trial: pycolmap.Reconstruction, camera_id: int) -> Decision:
 
 
 def convergence_deg(views: np.ndarray) -> float:
-    """The angle that nine in ten pairs of views stay below.
+    """The angle that nine in ten pairs of views stay below; of many views a part is asked.
 
     Args:
         views: (N, 3) unit viewing directions.
     """
+    views = views[:: max(1, -(-len(views) // _CONVERGENCE_PHOTOS))]
     cosines = np.clip(views @ views.T, -1.0, 1.0)[np.triu_indices(len(views), 1)]
     return float(np.degrees(np.percentile(np.arccos(cosines), 90))) if len(cosines) else 0.0
 
