@@ -2,9 +2,10 @@
 
 ``python -m e2e3d_assets_tests.benchmarks.bench_surface [--quality low --quality medium] [--data DIR --evaluator FILE]
 [--products DIR] [SET]``. Without ``--data`` the sample photos are used. DIR holds one folder a set: ``images/`` and, to
-score the mesh, ``gt/points.ply.xz`` and ``gt/poses.json``. Products of earlier stages are made first, or taken from
-``--products`` (one folder a stage), so that several calls compare meshes of one cloud. Every stage is measured in a
-process of its own, after its kernels have been compiled; CPU seconds are the figure to compare.
+score the mesh, ``gt/poses.json`` and ``gt/points.ply.xz``, or ``gt/object_mesh.ply`` on ``gt/table.ply``. Products of
+earlier stages are made first, or taken from ``--products`` (one folder a stage), so that several calls compare meshes
+of one cloud. Every stage is measured in a process of its own, after its kernels have been compiled; CPU seconds are the
+figure to compare.
 """
 
 import argparse
@@ -17,6 +18,9 @@ from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import trimesh
+
 from e2e3d_assets.measure import Meter
 from e2e3d_assets.presets import QUALITIES, Options, options_for
 from e2e3d_assets.reconstruction.background import in_daemon_thread
@@ -28,11 +32,14 @@ from e2e3d_assets.reconstruction.matching import match_features
 from e2e3d_assets.reconstruction.meshing import build_mesh
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.photos import prepare_photos
+from e2e3d_assets.reconstruction.raycasting import Raycaster
 from e2e3d_assets.reconstruction.texturing import texture_mesh
 from e2e3d_assets.reconstruction.undistortion import undistort_photos
 
 _SAMPLE = Path(__file__).parents[1] / "data" / "banana"
 _THRESHOLDS = (".001", ".002", ".005")
+_TRUE_POINTS = 500_000
+_CLEARANCE = 1e-3  # of the object, that a point may be off its own surface
 _SECONDS_BETWEEN_LOOKS = 0.1
 _EARLIER = {
     "photos": (prepare_photos, ["upload"]),
@@ -92,8 +99,8 @@ def _measure(root: Path, quality: str) -> None:
 
 def _score(root: Path, truth: Path, evaluator: Path) -> None:
     model = root / "undistorted_photos" / "sparse"
-    if truth.exists():
-        command = ["mesh", "--gt-points", truth / "points.ply.xz", "--gt", truth / "poses.json", "--model", model]
+    if points := _true_points(truth, root):
+        command = ["mesh", "--gt-points", points, "--gt", truth / "poses.json", "--model", model]
         scores = _evaluated(evaluator, [*command, "--mesh", root / "mesh" / "mesh.ply", "--thresholds", *_THRESHOLDS])
         for score in scores["scores"]:
             precision, recall, f = score["precision"], score["recall"], score["f"]
@@ -106,6 +113,30 @@ def _score(root: Path, truth: Path, evaluator: Path) -> None:
         f"rendered into the photos: PSNR {scores['psnr']:.2f} dB (exposure-corrected "
         f"{scores['psnr_exposure_corrected']:.2f}), SSIM {scores['ssim']:.4f}, {scores['coverage_pct']:.2f} % covered"
     )
+
+
+def _true_points(truth: Path, scratch: Path) -> Path | None:
+    """Points of the truth with its mesh beside them. Where there are meshes only: points of the object, not the table,
+    that two photos see; what a mesh invents where nobody looked would decide otherwise.
+    """
+    if not (truth / "object_mesh.ply").exists():
+        return truth / "points.ply.xz" if (truth / "points.ply.xz").exists() else None
+    thing, table = (trimesh.load_mesh(truth / name, process=False) for name in ("object_mesh.ply", "table.ply"))
+    scene = trimesh.util.concatenate([thing, table])
+    points = trimesh.sample.sample_surface(thing, _TRUE_POINTS, seed=0)[0]
+    raycaster = Raycaster(scene.vertices, scene.faces)
+    seen = np.zeros(len(points), int)
+    for pose in json.loads((truth / "poses.json").read_text()).values():
+        R, t, K = (np.array(pose[name]) for name in "RtK")
+        pixels = (points @ R.T + t) @ K.T
+        inside = (pixels[:, :2] > 0).all(axis=1)
+        inside &= (pixels[:, :2] < pixels[:, 2:] * [pose["width"] - 1, pose["height"] - 1]).all(axis=1)
+        seen += inside & raycaster.sees(-R.T @ t, points, _CLEARANCE * thing.scale)
+    folder = scratch / "truth"
+    folder.mkdir(exist_ok=True)
+    trimesh.PointCloud(points[seen >= 2]).export(folder / "points.ply")
+    scene.export(folder / "mesh.ply")
+    return folder / "points.ply"
 
 
 def _evaluated(evaluator: Path, arguments: list[Any]) -> dict[str, Any]:
