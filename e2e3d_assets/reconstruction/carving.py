@@ -4,7 +4,7 @@ What belongs here: votes of photos on points. What does not: what becomes of a p
 (:mod:`meshing`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,35 +12,51 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from .raycasting import Raycaster
 from .stereo.compiled import parallel
 from .stereo.formats import map_path, read_map
 from .stereo.views import Camera, SparseScene
 
 _TOLERANCE_PIXELS = 4.0  # a depth is as sure as a few pixels are wide there
-_CLEARANCE_EDGES = 1.0  # a surface does not hide what lies so near below it
+_LEAST_COSINE = 0.1  # of the angle between ray and normal, that counts
 _NEIGHBOURHOOD = 1  # pixels around in which the nearest depth counts: silhouettes are not exact
 
 
 @dataclass(frozen=True)
 class Votes:
-    """How many photos look through each point, and how many see it on a surface.
+    """How many photos look through each point, see it on a surface, have a surface before it, or know nothing there.
 
     Attributes:
         through: (N,) int32.
         upon: (N,) int32.
+        behind: (N,) int32.
+        blank: (N,) int32, within the frame but without a depth, such as sky.
     """
 
     through: NDArray[np.int32]
     upon: NDArray[np.int32]
+    behind: NDArray[np.int32]
+    blank: NDArray[np.int32]
+
+    @classmethod
+    def none(cls, points: int) -> "Votes":
+        """Of so many points, before any photo was asked."""
+        return cls(*(np.zeros(points, np.int32) for _ in range(4)))
 
     @property
     def refuted(self) -> NDArray[np.bool_]:
         """(N,) where at least two photos look through and more do than see a surface."""
         return (self.through >= 2) & (self.through > self.upon)
 
+    @property
+    def hidden(self) -> NDArray[np.bool_]:
+        """(N,) where no photo sees a surface, and most have one before the point."""
+        return (self.upon == 0) & (self.behind > self.blank) & ~self.refuted
 
-def depth_views(scene: SparseScene, depth_maps: Path) -> Iterator[tuple[Camera, NDArray[np.float32]]]:
+
+DepthView = tuple[Camera, NDArray[np.float32]]
+
+
+def depth_views(scene: SparseScene, depth_maps: Path) -> Iterator[DepthView]:
     """Each photo's depth map (h, w), 0 where unknown, with the camera at its size; photos without one are left out."""
     for name, camera in zip(scene.names, scene.cameras, strict=True):
         path = map_path(depth_maps, "depth", name)
@@ -55,49 +71,37 @@ class Ballot:
     Args:
         points: (N, 3) world coordinates.
         tolerance: world units within which a point counts as on the surface, in addition to some pixels.
+        normals: (N, 3) unit vectors; if given, the tolerance counts along them and no longer along the rays: a plane
+            seen at a grazing angle is not empty because it lies a little higher than drawn.
     """
 
-    def __init__(self, points: NDArray[np.float64], tolerance: float) -> None:
+    def __init__(
+        self, points: NDArray[np.float64], tolerance: float, normals: NDArray[np.float64] | None = None
+    ) -> None:
         self._points = np.ascontiguousarray(points, np.float64)
-        self._tolerance = tolerance
-        self.votes = Votes(np.zeros(len(points), np.int32), np.zeros(len(points), np.int32))
+        self._normals = np.empty((0, 3)) if normals is None else np.ascontiguousarray(normals, np.float64)
+        self.tolerance = tolerance
+        self.votes = Votes.none(len(points))
 
     def add(self, camera: Camera, depth: NDArray[np.float32]) -> None:
         """Count one photo's votes."""
         _vote(
             self._points,
+            self._normals,
             camera.R,
             camera.t,
             camera.K,
             np.ascontiguousarray(depth),
-            self._tolerance,
+            self.tolerance,
             self.votes.through,
             self.votes.upon,
+            self.votes.behind,
+            self.votes.blank,
         )
 
 
-def exposed(
-    vertices: NDArray[np.float64], faces: NDArray[np.int32], chosen: NDArray[np.int64], cameras: Sequence[Camera]
-) -> NDArray[np.bool_]:
-    """(V,) whether a vertex is among the chosen ones (n,) and some photo has it in its frame with nothing in front."""
-    seen = np.zeros(len(vertices), bool)
-    if not len(chosen):
-        return seen
-    raycaster = Raycaster(vertices, faces)
-    edges = vertices[faces[:, 0]] - vertices[faces[:, 1]]
-    clearance = _CLEARANCE_EDGES * float(np.median(np.linalg.norm(edges, axis=1)))
-    for camera in cameras:
-        pixels = (vertices[chosen] @ camera.R.T + camera.t) @ camera.K.T
-        with np.errstate(divide="ignore", invalid="ignore"):
-            u, v = pixels[:, 0] / pixels[:, 2], pixels[:, 1] / pixels[:, 2]
-        framed = (pixels[:, 2] > 0) & (u >= 0) & (v >= 0) & (u <= camera.width - 1) & (v <= camera.height - 1)
-        new = chosen[framed & ~seen[chosen]]
-        seen[new] = raycaster.sees(camera.centre, vertices[new], clearance)
-    return seen
-
-
 @parallel
-def _vote(points, R, t, K, depth, tolerance, through, upon):
+def _vote(points, normals, R, t, K, depth, tolerance, through, upon, behind, blank):
     height, width = depth.shape
     for i in numba.prange(len(points)):
         x = R[0, 0] * points[i, 0] + R[0, 1] * points[i, 1] + R[0, 2] * points[i, 2] + t[0]
@@ -118,9 +122,18 @@ def _vote(points, R, t, K, depth, tolerance, through, upon):
                         nearest = d
                     farthest = max(farthest, d)
         if nearest == 0:
+            blank[i] += 1
             continue
         slack = tolerance + _TOLERANCE_PIXELS * z / K[0, 0]
+        if len(normals):
+            across = 0.0
+            for axis in range(3):
+                across += normals[i, axis] * (R[0, axis] * x + R[1, axis] * y + R[2, axis] * z)
+            cosine = abs(across) / np.sqrt(x * x + y * y + z * z)
+            slack /= max(cosine, _LEAST_COSINE)
         if z < nearest - slack:
             through[i] += 1
         elif z <= farthest + slack:
             upon[i] += 1
+        else:
+            behind[i] += 1

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, diags_array
 from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
 
 from .monitor import Figures
 
@@ -29,6 +30,44 @@ def areas(vertices: Vertices, faces: Faces) -> NDArray[np.float64]:
     """(F,) of the triangles."""
     corners = vertices[faces]
     return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+
+
+def vertex_normals(vertices: Vertices, faces: Faces) -> NDArray[np.float64]:
+    """(V, 3) unit vectors, means of the faces around weighted by their areas; 0 at vertices without a face."""
+    corners = vertices[faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.stack(
+        [np.bincount(faces.ravel(), np.repeat(across[:, axis], 3), len(vertices)) for axis in range(3)], axis=1
+    )
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+
+
+def stretched(vertices: Vertices, faces: Faces, chosen: NDArray[np.bool_]) -> Vertices:
+    """The chosen faces (F,) drawn tight between the others like a skin: each of their inner vertices goes to the mean
+    of its neighbours. What hangs on nothing stays where it is.
+    """
+    free = np.zeros(len(vertices), bool)
+    free[faces[chosen]] = True
+    free[faces[~chosen]] = False
+    tails = faces[chosen].ravel().astype(np.int64)
+    heads = np.roll(faces[chosen], -1, axis=1).ravel()
+    edges = np.unique(np.sort(np.stack([tails, heads], axis=1), axis=1), axis=0)
+    edges = np.concatenate([edges, edges[:, ::-1]])
+    edges = edges[free[edges[:, 0]]]
+    count, index = int(free.sum()), np.cumsum(free) - 1
+    row, inner = index[edges[:, 0]], free[edges[:, 1]]
+    links = coo_array((np.ones(int(inner.sum())), (row[inner], index[edges[inner, 1]])), (count, count))
+    outer = np.bincount(row[~inner], minlength=count)
+    parts, part = connected_components(links, directed=False)
+    held = np.flatnonzero((np.bincount(part, outer, parts) > 0)[part])
+    if not len(held):
+        return vertices
+    pull = np.stack([np.bincount(row[~inner], vertices[edges[~inner, 1], axis], count) for axis in range(3)], axis=1)
+    laplacian = (diags_array(np.bincount(row, minlength=count).astype(np.float64)) - links).tocsr()
+    moved = vertices.copy()
+    solver = splu(laplacian[held][:, held].tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    moved[np.flatnonzero(free)[held]] = solver.solve(pull[held])
+    return moved
 
 
 def half_edges(faces: Faces) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -94,6 +133,12 @@ class Patches:
         """(P,) means of values (F,) of the whole mesh's faces; of truth values, the share that is true."""
         count = len(self.extent)
         return np.bincount(self.patch, values[self.face], count) / np.bincount(self.patch, minlength=count)
+
+    def chosen(self, which: NDArray[np.bool_], faces: int) -> NDArray[np.bool_]:
+        """(faces,) whether each of the whole mesh's faces belongs to one of some patches (P,)."""
+        found = np.zeros(faces, bool)
+        found[self.face] = which[self.patch]
+        return found
 
 
 def patches(vertices: Vertices, faces: Faces, chosen: NDArray[np.bool_]) -> Patches:

@@ -4,9 +4,8 @@ What belongs here: from oriented points and depth maps to a clean surface. What 
 (:mod:`texturing`).
 
 Screened Poisson reconstruction (Kazhdan and Hoppe, "Screened Poisson Surface Reconstruction", TOG 2013) gives an
-accurate, smooth surface, but closes what it can, also where nobody looked. So each of its vertices is put to the vote:
-depth maps that look through it refute it, points and depth maps on it support it. Refuted surface goes; unsupported
-surface stays only where it closes a hole that no photo contradicts.
+accurate, smooth surface, but closes what it can, also where nobody looked. So what of it is true is asked of the depth
+maps (:mod:`.mesh_cutting`).
 
 A minimal cut through the Delaunay tetrahedra of the thinned cloud, with soft visibility (Labatut, Pons and Keriven,
 "Robust and Efficient Surface Reconstruction from Range Data", CGF 2009) and without what is too wide, was tried
@@ -17,7 +16,7 @@ megapixels, 387,000 points) its F at 1, 2, 5 mm was 0.958, 0.980, 0.991 with 574
 0.970, 0.985, 0.992 with 300,000.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +29,9 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from . import cropping, mesh_repair
-from .carving import Ballot, Votes, depth_views, exposed
+from .carving import Ballot, DepthView, depth_views
 from .errors import BadInput
+from .mesh_cutting import cut, nearest_camera
 from .monitor import Figures, Monitor
 from .native import thread_count
 from .options import MeshOptions
@@ -49,17 +49,7 @@ _FACES_PER_CELL = 2
 _POINTS_PER_CELL = 1.5  # on average; a finer octree would follow single points, and takes gigabytes
 _SHALLOWEST, _DEEPEST = 6, 11  # octree levels; 12 needs more than 10 GB
 _PADDING = 1.1  # Poisson's cube, relative to the points'
-_NEIGHBOURS = 8
-_SUPPORT_SPACINGS = 0.6  # from the cloud, relative to its local spacing, that need no further witness …
-_WITNESSED_SPACINGS = 1.0  # … and that need two depth maps to agree
-_SPACING_LIMIT = 4.0  # a point's local spacing counts up to so many medians: stray points support nothing
 _TOLERANCE_CELLS = 2.0  # of the octree, that the surface may lie off a depth map
-_LARGEST_HOLE = 0.15  # of the distance of the nearest camera: wider unsupported patches are left open
-_MOST_REFUTED = 0.15  # of a patch that may close a hole
-_LARGEST_GAP = 0.35  # of that distance: the visible parts of a patch that goes on below an object …
-_MOST_REFUTED_GAP = 0.25  # … and how much of such a part may be refuted, …
-_LEAST_HIDDEN = 0.15  # … if so much of the patch is hidden from all photos: else it is an opening
-_LEAST_SUPPORTED = 0.6  # of a component's area
 _SMALLEST_PART = 0.003  # of what the cameras see of all: smaller components are floaters
 
 
@@ -98,8 +88,13 @@ def build_mesh(
     for done, (camera, depths) in enumerate(depth_views(scene, depth_maps)):
         monitor.progress(2 + done, steps, "asking the depth maps")
         ballot.add(camera, depths)
-    monitor.progress(steps - 4, steps, "cutting and cleaning")
-    vertices, faces = _cut(vertices, faces, cloud.points, ballot.votes, scene.cameras, cell)
+
+    def views() -> Iterator[DepthView]:
+        for view in depth_views(scene, depth_maps):
+            monitor.progress(steps - 4, steps, "cutting and cleaning")
+            yield view
+
+    vertices, faces = cut(vertices, faces, cloud.points, ballot, views, scene.cameras, cell)
     focus = focus_of(pycolmap.Reconstruction(undistorted / "sparse"))
     ground = cropping.find_ground(cloud.points, cloud.normals, focus)
     if options.crop == "object":
@@ -186,69 +181,12 @@ def _cell(extent: float, depth: int) -> float:
     return extent * _PADDING / 2**depth
 
 
-def _cut(
-    vertices: NDArray[np.float64],
-    faces: NDArray[np.int32],
-    points: NDArray[np.float64],
-    votes: Votes,
-    cameras: Sequence[Camera],
-    cell: float,
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Without what photos look through, and without the wide patches that nothing supports."""
-    tree = cKDTree(points)
-    distance, nearest = tree.query(vertices, workers=thread_count())
-    used, index = np.unique(nearest, return_inverse=True)
-    spacing = tree.query(points[used], k=[_NEIGHBOURS], workers=thread_count())[0][:, 0]
-    spacing = np.maximum(np.minimum(spacing, _SPACING_LIMIT * np.median(spacing)), cell)[index]
-    supported = (distance <= _SUPPORT_SPACINGS * spacing) | (
-        (distance <= _WITNESSED_SPACINGS * spacing) & (votes.upon >= 2)
-    )
-    refuted = np.asarray(votes.refuted[faces].any(axis=1))
-    doubtful = refuted | ~supported[faces].all(axis=1)
-    away = _nearest_camera(vertices, faces, cameras)
-    keep = ~doubtful
-    whole = mesh_repair.patches(vertices, faces, doubtful)
-    small = whole.extent <= _LARGEST_HOLE * whole.mean(away)
-    closes = whole.enclosed & small & (whole.mean(refuted) <= _MOST_REFUTED)
-    keep[whole.face] = closes[whole.patch]
-    # A wide patch may run from a visible gap to the ground below an object, where nobody can see it. Its visible parts
-    # are no openings.
-    wide = np.zeros(len(faces), bool)
-    wide[whole.face] = (whole.enclosed & ~small)[whole.patch]
-    hidden = wide & ~exposed(vertices, faces, np.unique(faces[wide]).astype(np.int64), cameras)[faces].any(axis=1)
-    below = np.zeros(len(faces), bool)
-    below[whole.face] = (whole.mean(hidden) >= _LEAST_HIDDEN)[whole.patch]
-    gaps = mesh_repair.patches(vertices, faces, wide & below & (refuted | ~hidden))
-    closes = (gaps.extent <= _LARGEST_GAP * gaps.mean(away)) & (gaps.mean(refuted) <= _MOST_REFUTED_GAP)
-    keep[gaps.face] = closes[gaps.patch]
-    keep[keep] = _mostly_supported(vertices, faces[keep], ~doubtful[keep])
-    return mesh_repair.compacted(vertices, faces[keep])
-
-
-def _nearest_camera(
-    vertices: NDArray[np.float64], faces: NDArray[np.int32], cameras: Sequence[Camera]
-) -> NDArray[np.float64]:
-    """(F,) distance of each face from the nearest camera: near and far things count by how large they look."""
-    centres = np.array([camera.centre for camera in cameras])
-    return cKDTree(centres).query(vertices[faces].mean(axis=1), workers=thread_count())[0]
-
-
 def _without_floaters(
     vertices: NDArray[np.float64], faces: NDArray[np.int32], cameras: Sequence[Camera]
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    away = np.maximum(_nearest_camera(vertices, faces, cameras), 1e-12)
+    away = np.maximum(nearest_camera(vertices, faces, cameras), 1e-12)
     looks = mesh_repair.areas(vertices, faces) / away**2
     return mesh_repair.without_small_parts(vertices, faces, looks, _SMALLEST_PART)
-
-
-def _mostly_supported(
-    vertices: NDArray[np.float64], faces: NDArray[np.int32], supported: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """(F,) whether most of the part that a face belongs to is supported: others are bubbles around stray points."""
-    count, part = mesh_repair.face_components(faces)
-    area = mesh_repair.areas(vertices, faces)
-    share = np.bincount(part, area * supported, count) / np.maximum(np.bincount(part, area, count), 1e-30)
-    return (share >= _LEAST_SUPPORTED)[part]
 
 
 def simplified(
@@ -276,7 +214,7 @@ def _simplified_as_seen(
         return vertices, faces
     centres = np.array([camera.centre for camera in cameras])
     middle = centres.mean(axis=0)
-    nearest = np.quantile(_nearest_camera(vertices, faces[:: max(1, len(faces) // 10_000)], cameras), 0.1)
+    nearest = np.quantile(nearest_camera(vertices, faces[:: max(1, len(faces) // 10_000)], cameras), 0.1)
     reach = max(float(np.median(np.linalg.norm(centres - middle, axis=1))), float(nearest))
     drawn_in = _scaled_radii(vertices - middle, lambda radius: reach * np.log1p(radius / reach))
     drawn_in, faces = simplified(drawn_in, faces, max_faces)

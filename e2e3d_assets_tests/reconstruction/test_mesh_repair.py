@@ -73,3 +73,15 @@ def test_patches_know_their_size_and_whether_they_are_enclosed():
     assert sorted(found.enclosed) == [False, True]
     assert found.extent[found.enclosed][0] < 0.3 < found.extent[~found.enclosed][0]
     np.testing.assert_allclose(found.mean(chosen), 1)
+
+
+def test_a_bulge_is_drawn_tight():
+    """Fails if a bulge over a hole stays, if its rim moves, or if what hangs on nothing is drawn somewhere."""
+    vertices, faces = _ball()
+    bulge = vertices[faces].mean(axis=1)[:, 2] > 0
+    flat = mesh_repair.stretched(vertices, faces, bulge)
+    rim = np.intersect1d(faces[bulge], faces[~bulge])
+    inner = np.setdiff1d(faces[bulge], rim)
+    np.testing.assert_array_equal(flat[np.setdiff1d(np.arange(len(vertices)), inner)], np.delete(vertices, inner, 0))
+    assert np.abs(flat[inner, 2]).max() <= np.abs(vertices[rim, 2]).max() + 1e-9
+    np.testing.assert_array_equal(mesh_repair.stretched(vertices, faces, np.ones(len(faces), bool)), vertices)
