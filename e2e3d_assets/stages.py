@@ -21,6 +21,7 @@ from dagster import DagsterExecutionInterruptedError
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 from pydantic import BaseModel, Field
 
+from .connections import keep_connections
 from .headroom import Exhausted, exhaustion, require_headroom
 from .measure import Cost, Meter
 from .partitions import image_sets
@@ -104,6 +105,11 @@ class Stages(dg.ConfigurableResource):
     fresh: bool = False
     """Compute even what was computed before from equal inputs by equal code with equal options."""
     progress: dg.ResourceDependency[ProgressSink]
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Called by Dagster before the first stage that this process runs."""
+        if context.instance is not None:
+            keep_connections(context.instance)
 
     def run(
         self,

@@ -85,11 +85,15 @@ def test_upload_becomes_a_model_and_is_told(production, receiver):
     assert [run["status"] for run in production.runs("banana")] == ["SUCCESS"], "and no second run"
 
 
-def test_runs_begin_with_the_code_loaded(production):
-    """Prevents each run from loading everything again, should Dagster change what the code server leans on."""
+def test_runs_begin_with_the_code_loaded_and_keep_their_connections(production, database):
+    """Prevents each run from loading everything, and each question of a run from logging in to the database again,
+    should Dagster change what the product leans on.
+    """
     production.upload("forked", seconds={"photos": 2})
     until(lambda: production.has_begun("photos"), 60, "the stage works")
-    parent = psutil.Process(production.journal()[0]["pid"]).parent()
+    worker = psutil.Process(production.journal()[0]["pid"])
+    assert database.port in {connection.raddr.port for connection in worker.net_connections() if connection.raddr}
+    parent = worker.parent()
     assert parent is not None
     assert "forkserver" in " ".join(parent.cmdline())
     ends(production, "forked", "SUCCESS")
