@@ -50,20 +50,13 @@ def test_every_asset_says_what_it_is():
         assert spec.kinds, spec.key
 
 
-def test_import_is_light():
-    """Prevents code servers, sensors and ``--help`` from paying for libraries that only stages need."""
+def test_import_is_light_and_reads_no_environment():
+    """Prevents code servers, sensors and ``--help`` from paying for libraries that only stages need, and a wrong setting
+    from making the code location vanish instead of failing the run that needs it.
+    """
     program = f"import sys, e2e3d_assets.definitions; print([m for m in {_HEAVY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_import_reads_no_environment():
-    """Prevents a wrong setting from making the code location vanish instead of failing the run that needs it."""
-    done = subprocess.run(
-        [sys.executable, "-c", "import e2e3d_assets.definitions"],
-        env={"E2E3D_HOME": "\0invalid".replace("\0", ""), "E2E3D_ARTIFACTS": "nonsense://", "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {"E2E3D_HOME": "invalid", "E2E3D_ARTIFACTS": "nonsense://", "PATH": ""}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"

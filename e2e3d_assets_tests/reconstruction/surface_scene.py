@@ -97,6 +97,9 @@ class Scene:
         self.cameras = list(cameras)
         self.vertices, self.faces = mesh or truth()
         self._raycaster = Raycaster(self.vertices, self.faces)
+        corners = self.vertices[self.faces]
+        self._normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        self._normals /= np.linalg.norm(self._normals, axis=1, keepdims=True)
 
     def surface(self, camera: Camera) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
         """Mask (h, w) of what a camera sees, and places and outward normals of the pixels in it."""
@@ -104,10 +107,7 @@ class Scene:
         here = hits.face >= 0
         y, x = np.nonzero(here)
         rays = np.stack([x, y, np.ones_like(x)], axis=1) @ np.linalg.inv(camera.K).T @ camera.R
-        corners = self.vertices[self.faces[hits.face[here]]]
-        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-        return here, camera.centre + rays * hits.depth[here][:, None], normals
+        return here, camera.centre + rays * hits.depth[here][:, None], self._normals[hits.face[here]]
 
     def photo(self, camera: Camera) -> NDArray[np.uint8]:
         """(h, w, 3) sRGB, nine rays a pixel."""

@@ -133,6 +133,7 @@ def test_small_pages_shrink_the_photos(scene: Scene, made: tuple[Path, dict, dic
     assert np.abs(exact[both] - found[both]).mean() < 12
 
 
+@pytest.mark.slow
 def test_crop_leaves_what_stands_on_the_ground(made: tuple[Path, dict, dict], tmp_path: Path):
     """Fails if the ground is not found, stays, or takes the object with it."""
     root, figures, _ = made
