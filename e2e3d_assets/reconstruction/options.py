@@ -72,7 +72,9 @@ class SparseModelOptions(StageOptions):
         "apriltag_36h11", "apriltag_25h9", "apriltag_16h5",
         "aruco_4x4_50", "aruco_5x5_100", "aruco_6x6_250", "aruco_original",
     ] = Field(default="apriltag_36h11", description="Which markers they are.")  # fmt: skip
-    seed: int = Field(default=0, ge=0, description="Equal seeds and photos give equal models.")
+    seed: int = Field(
+        default=0, ge=0, description="Equal seeds and photos give equal models: to the last bit up to 300 photos."
+    )
 
 
 class UndistortedPhotosOptions(StageOptions):

@@ -108,12 +108,13 @@ def test_given_calibration_is_kept(tmp_path: Path, mapper: str):
     assert camera.principal_point_why == "the calibration was given"
 
 
-def test_equal_seeds_give_equal_models(tmp_path: Path):
+@pytest.mark.parametrize("mapper", ["incremental", "global"])
+def test_equal_seeds_give_equal_models(tmp_path: Path, mapper: str):
     """A model that changes with every run makes every later product stale."""
     files = []
     for run in ("one", "two"):
         (tmp_path / run).mkdir()
-        out, _, _ = build(tmp_path / run, build_model(ring(8)))
+        out, _, _ = build(tmp_path / run, build_model(ring(8)), mapper=mapper)
         files.append((out / "sparse" / "0" / "images.bin").read_bytes())
     assert files[0] == files[1]
 
