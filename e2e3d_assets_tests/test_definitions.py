@@ -51,8 +51,8 @@ def test_every_asset_says_what_it_is():
 
 
 def test_import_is_light_and_reads_no_environment():
-    """Prevents code servers, sensors and ``--help`` from paying for libraries that only stages need, and a wrong setting
-    from making the code location vanish instead of failing the run that needs it.
+    """Prevents code servers, sensors and ``--help`` from paying for libraries that only stages need, and a wrong
+    setting from making the code location vanish instead of failing the run that needs it.
     """
     program = f"import sys, e2e3d_assets.definitions; print([m for m in {_HEAVY!r} if m in sys.modules])"
     environment = {"E2E3D_HOME": "invalid", "E2E3D_ARTIFACTS": "nonsense://", "PATH": ""}
