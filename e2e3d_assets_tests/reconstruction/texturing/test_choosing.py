@@ -110,6 +110,18 @@ def test_levelling_removes_a_step_between_photos(strip: tuple[np.ndarray, np.nda
     assert 0 < guests.sum() <= 3
 
 
+def test_shade_of_one_view_is_evened_but_no_other_surface_mixed_in(strip: tuple[np.ndarray, np.ndarray]):
+    """Fails if the sheen that one photo shows stays in the model, or a background seen past an edge tints the front."""
+    vertices, faces = strip
+    label = np.zeros(FACES, np.int32)
+    everywhere, edge = slice(None), slice(10, 14)
+    for where, difference, expected in ((everywhere, 9.0, 6.0), (edge, 120.0, 0.0)):
+        color = np.full((FACES, 3, 3), 100.0)
+        color[where, 1:] += difference  # two of three photos are brighter: the mean is at 2/3
+        given = shares(faces, label, seen_by(np.ones((FACES, 3)), color), np.zeros(3 * FACES, bool), len(vertices), 3)
+        np.testing.assert_allclose(given.correction, expected, atol=1.0)
+
+
 def test_charts_are_connected_faces_of_one_photo(strip: tuple[np.ndarray, np.ndarray]):
     """Fails if charts mix photos, or rectangles leave out a corner of a face."""
     _, faces = strip
