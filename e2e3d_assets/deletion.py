@@ -8,17 +8,10 @@ import time
 import dagster as dg
 
 from .partitions import DELETED, image_sets, key_of
-from .runs import PARTITION_TAG
+from .runs import PARTITION_TAG, UNFINISHED
 from .storage.store import ArtifactStore
 from .storage.uploads import UploadStore
 
-IN_FLIGHT = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 _POLL_SECONDS = 0.5
 
 
@@ -28,7 +21,7 @@ class InFlight(Exception):
 
 def runs_in_flight(instance: dg.DagsterInstance, image_set: str) -> list[str]:
     """Ids of unfinished runs of an image set."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT, tags={PARTITION_TAG: image_set}))
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags={PARTITION_TAG: image_set}))
     return [run.run_id for run in runs]
 
 

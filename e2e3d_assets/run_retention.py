@@ -9,9 +9,8 @@ from datetime import datetime
 
 import dagster as dg
 
-from .runs import PARTITION_TAG, UPLOAD_TAG, latest_versions
+from .runs import FINISHED, PARTITION_TAG, UPLOAD_TAG, latest_versions
 
-_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
 _PAGE = 500
 
@@ -25,7 +24,7 @@ def prune_runs(instance: dg.DagsterInstance, before: datetime, *, dry_run: bool 
     Returns:
         Ids of the runs that were removed, or would be.
     """
-    old = instance.get_runs(dg.RunsFilter(statuses=_FINISHED, updated_before=before))
+    old = instance.get_runs(dg.RunsFilter(statuses=FINISHED, updated_before=before))
     uploads = {version.tag for version in latest_versions(instance).values()}
     candidates = [
         run

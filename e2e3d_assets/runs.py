@@ -1,7 +1,7 @@
 """What runs say of themselves, and what the instance remembers by it: tags, configuration, versions of uploads.
 
-What belongs here: the vocabulary that the upload sensor, the command line, backfills and the API share, so that none of
-them starts work that another has started. What does not: when to start runs.
+What belongs here: the vocabulary that the sensors, the command line and backfills share, so that none of them starts
+work that another has started. What does not: when to start runs.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,15 @@ UPLOAD_TAG = "e2e3d/upload"
 """Run tag and run key: which version of which upload the run works on, as :class:`UploadVersion` writes it."""
 PARTITION_TAG = "dagster/partition"
 JOB = "reconstruct_job"
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 _SAYS_NOTHING = "marked as failed from outside"  # Dagster's words for a worker that was killed
 _FINGERPRINT_DIGITS = 32

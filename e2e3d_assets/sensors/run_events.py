@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel
 from ..notifications.channels import Channel, Undelivered, open_channels
 from ..notifications.events import Kind, RunEvent
 from ..notifications.outbox import Outbox
-from ..runs import PARTITION_TAG, problem_of
+from ..runs import PARTITION_TAG, UNFINISHED, problem_of
 from ..settings import Settings
 
 _STATE_KEY = "e2e3d_notifications"
@@ -28,13 +28,6 @@ _KINDS: dict[dg.DagsterRunStatus, Kind] = {
     dg.DagsterRunStatus.FAILURE: "run.failed",
     dg.DagsterRunStatus.CANCELED: "run.cancelled",
 }
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 class Told(BaseModel):
@@ -112,7 +105,7 @@ def _newly_ended(instance: dg.DagsterInstance, told: Told) -> list[dg.RunRecord]
 
 
 def _stuck(instance: dg.DagsterInstance, before: datetime) -> Sequence[dg.RunRecord]:
-    return instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED, created_before=before), limit=_RUNS_PER_TICK)
+    return instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED, created_before=before), limit=_RUNS_PER_TICK)
 
 
 def _noticed(told: Told, ended: Sequence[dg.RunRecord], stuck: Sequence[dg.RunRecord]) -> Told:
