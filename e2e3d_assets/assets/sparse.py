@@ -17,7 +17,7 @@ def features(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact
 
 
 @stage_asset(
-    group_name="sparse", kinds={"colmap", "sqlite"}, code_version="3", pool="cpu_heavy", tags={"cost": "medium"}
+    group_name="sparse", kinds={"colmap", "sqlite"}, code_version="4", pool="cpu_heavy", tags={"cost": "medium"}
 )
 def matches(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact, features: Artifact):
     """Pairs of photos that see the same place, geometrically verified; `matches.json` says which and why."""

@@ -37,6 +37,7 @@ from .sparse.pairing import (
     linking_pairs,
     merge_reasons,
     nearby_pairs,
+    not_far_apart,
     pauses,
     sequence_pairs,
 )
@@ -139,14 +140,17 @@ def _choose_pairs(photo_set: PhotoSet, alike: "_Appearance", options: MatchesOpt
     if pairing == "exhaustive" or (pairing == "auto" and len(records) <= options.exhaustive_up_to):
         return {"exhaustive": every_pair(len(records))}
     chosen: dict[Why, list[Pair]] = {}
+    places = {index: record.gps for index, record in enumerate(records) if record.gps is not None}
     if pairing in ("auto", "sequential"):
         breaks = [] if photo_set.source == "video" else pauses([record.taken for record in records])
         chosen["sequence"] = sequence_pairs(len(records), options.neighbours, breaks if pairing == "auto" else [])
     if pairing in ("auto", "spatial"):
-        places = {index: record.gps for index, record in enumerate(records) if record.gps is not None}
         chosen["gps"] = nearby_pairs(places, options.neighbours)
     if pairing in ("auto", "retrieval"):
-        chosen["appearance"] = alike_pairs(alike.signatures, options.neighbours)
+        alike_ones = alike_pairs(alike.signatures, options.neighbours)
+        chosen["appearance"] = (
+            not_far_apart(alike_ones, places, options.neighbours) if pairing == "auto" else alike_ones
+        )
     return chosen
 
 

@@ -24,6 +24,8 @@ _TILT_DEG = 25.0
 _OVERLAP_ALONG, _OVERLAP_ACROSS = 0.7, 0.6
 _TEXEL = 0.06
 _TEXTURE_SIZE = 4096
+_SECOND_LAYER = 0.77 * np.array([[0.6, -0.8], [0.8, 0.6]])
+"""Turns and scales the texture, so that the two together never repeat: at 250 m, places far apart would look equal."""
 _PLOT = 9.0
 _METRES_A_DEGREE = 111_195.0
 _FULL_FRAME_DIAGONAL_MM = 43.267
@@ -123,12 +125,18 @@ def _render(town: _Town, texture: np.ndarray, camera: Camera, random: np.random.
     quad = np.maximum(hits.face, 0) // 2
     touched = camera.centre + hits.depth[..., None] * rays - town.corners[quad]
     axes = town.texture_axes[quad]
-    place = (np.einsum("hwij,hwj->hwi", axes[..., :3], touched) / _TEXEL + axes[..., 3]) % _TEXTURE_SIZE
-    place = np.where(np.isfinite(place), place, 0).astype(np.float32)
-    grey = cv2.remap(texture, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    place = np.einsum("hwij,hwj->hwi", axes[..., :3], touched) / _TEXEL + axes[..., 3]
+    place = np.where(np.isfinite(place), place, 0)
+    grey = 0.7 * (_sampled(texture, place) - 128.0 + _sampled(texture, place @ _SECOND_LAYER) - 128.0) + 128.0
     light = random.uniform(0.7, 1.2)
     colour = light * grey[..., None] * town.tints[quad] + random.normal(0, 2.5, (HEIGHT, WIDTH, 1))
     return np.where(hits.face[..., None] < 0, 230, np.clip(colour, 0, 255)).astype(np.uint8)
+
+
+def _sampled(texture: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """(H, W) grey of the texture, repeated without end, at (H, W, 2) places in texels."""
+    x, y = np.moveaxis((place % _TEXTURE_SIZE).astype(np.float32), -1, 0)
+    return cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
 def _exif(camera: Camera, gps: bool) -> Image.Exif:

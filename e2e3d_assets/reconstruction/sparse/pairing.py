@@ -20,6 +20,8 @@ Why: TypeAlias = Literal["exhaustive", "sequence", "gps", "appearance", "link", 
 EARTH_RADIUS_M = 6_371_008.8
 _MAX_PAUSE = timedelta(minutes=10)
 _BLOCK = 256
+_FAR_M = 100.0
+_FAR_IN_NEIGHBOURHOODS = 5.0
 
 
 def every_pair(count: int) -> list[Pair]:
@@ -69,6 +71,31 @@ def nearby_pairs(places: Mapping[int, Gps], neighbours: int) -> list[Pair]:
     count = min(neighbours + 1, len(indices))
     nearest = np.asarray(KDTree(ground).query(ground, k=count)[1])
     return _unique((indices[i], indices[int(j)]) for i, row in enumerate(nearest) for j in row)
+
+
+def not_far_apart(pairs: Sequence[Pair], places: Mapping[int, Gps], neighbours: int) -> list[Pair]:
+    """Pairs less those that GPS has many neighbourhoods apart: rows of like houses, panels or vines, not one place.
+
+    A neighbourhood is as wide as the way to a photo's last neighbour, so that a photo taken from afar, or one whose GPS
+    is wrong, keeps its pairs.
+
+    Args:
+        pairs: chosen by appearance.
+        places: GPS by the photo's index; photos without one keep their pairs.
+        neighbours: photos in a neighbourhood.
+    """
+    if len(places) < 2:
+        return list(pairs)
+    indices = sorted(places)
+    ground = ground_positions([places[index] for index in indices])
+    width = np.asarray(KDTree(ground).query(ground, k=min(neighbours + 1, len(indices)))[0])[:, -1]
+    where = dict(zip(indices, ground, strict=True))
+    reach = dict(zip(indices, np.maximum(_FAR_M, _FAR_IN_NEIGHBOURHOODS * width), strict=True))
+
+    def near(i: int, j: int) -> bool:
+        return i not in where or j not in where or np.linalg.norm(where[i] - where[j]) <= max(reach[i], reach[j])
+
+    return [(i, j) for i, j in pairs if near(i, j)]
 
 
 def ground_positions(places: Sequence[Gps]) -> np.ndarray:
