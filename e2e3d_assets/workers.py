@@ -12,7 +12,7 @@ import psutil
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 _CLOCK_SECONDS = 1.0
-_FIRST_EVENTS = 5
+_STARTED = "Started process for run"  # Dagster's words; processes of single steps tell of themselves otherwise
 _ENDS = (dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SKIPPED)
 
 
@@ -38,15 +38,14 @@ def is_of_code_server(run: dg.DagsterRun) -> bool:
 
 
 def worker_of(instance: dg.DagsterInstance, run_id: str) -> Worker | None:
-    """The process that executes a run; none before it has told of itself."""
-    first = instance.get_records_for_run(
-        run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=_FIRST_EVENTS, ascending=True
-    )
-    for record in first.records:
-        event = record.event_log_entry.get_dagster_event()
-        pid = event.engine_event_data.metadata.get("pid")
-        if pid is not None:
-            return Worker(int(str(pid.value)), record.event_log_entry.timestamp)
+    """The process that executes a run; none before it has told of itself.
+
+    A run has several, one after the other, where its code server died while it was being launched.
+    """
+    for entry in reversed(instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)):
+        event = entry.get_dagster_event()
+        if (event.message or "").startswith(_STARTED):
+            return Worker(int(str(event.engine_event_data.metadata["pid"].value)), entry.timestamp)
     return None
 
 

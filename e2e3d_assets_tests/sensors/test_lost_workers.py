@@ -39,8 +39,12 @@ def run_of(
     instance: dg.DagsterInstance, pid: int, status=dg.DagsterRunStatus.STARTED, *, by_code_server: bool = True
 ) -> dg.DagsterRun:
     run = instance.create_run_for_job(some_job, status=status, tags={GRPC_INFO_TAG: "{}"} if by_code_server else {})
-    instance.report_engine_event("Started process for run.", run, EngineEventData.in_process(pid))
+    started(instance, run, pid)
     return run
+
+
+def started(instance: dg.DagsterInstance, run: dg.DagsterRun, pid: int) -> None:
+    instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
 
 
 def tick(instance: dg.DagsterInstance) -> str:
@@ -54,8 +58,11 @@ def status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunSta
 
 
 def test_a_living_worker_is_left_alone(instance, worker):
-    """Prevents a long stage from being taken for a dead one."""
-    run = run_of(instance, worker.pid)
+    """Prevents a long stage from being taken for a dead one, also where an earlier launch of the run failed."""
+    with subprocess.Popen(["true"]) as earlier:
+        pass
+    run = run_of(instance, earlier.pid)
+    started(instance, run, worker.pid)
     assert tick(instance) == "0 of 1 runs had lost their worker."
     assert status(instance, run) == dg.DagsterRunStatus.STARTED
 
