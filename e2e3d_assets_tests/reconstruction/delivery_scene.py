@@ -37,6 +37,16 @@ Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 SIZE = (320, 240)
 FOCAL = 300.0
 NOISE_PX = 0.4
+GEOREFERENCE = Georeference(
+    latitude=47,
+    longitude=11,
+    altitude=600,
+    photos_used=8,
+    photos_with_gps=8,
+    median_residual_m=0.5,
+    max_residual_m=1,
+    control_points=[ControlPointResult(name="gcp <7>", photos=5, used=False, residual_m=1, offset_m=(0.6, 0, -0.8))],
+)
 
 
 STAGES = (
@@ -169,18 +179,7 @@ def _sparse_document(model: pycolmap.Reconstruction) -> SparseDocument:
                 mean_track_length=model.compute_mean_track_length(),
             )
         ],
-        georeference=Georeference(
-            latitude=47,
-            longitude=11,
-            altitude=600,
-            photos_used=8,
-            photos_with_gps=8,
-            median_residual_m=0.5,
-            max_residual_m=1,
-            control_points=[
-                ControlPointResult(name="gcp <7>", photos=5, used=False, residual_m=1, offset_m=(0.6, 0, -0.8))
-            ],
-        ),
+        georeference=GEOREFERENCE,
         marker_scale=MarkerScale(side_m=0.2, markers=[MarkerResult(number=23, photos=4, used=True, side_m=0.2001)]),
         frame="made up",
     )

@@ -17,20 +17,11 @@ from e2e3d_assets.reconstruction.delivery.tiles import write_tiles
 from e2e3d_assets.reconstruction.errors import Cancelled
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.raycasting import orbit_camera, render
-from e2e3d_assets.reconstruction.sparse.sparse_document import Georeference
 from e2e3d_assets.reconstruction.textured_mesh import TexturedMesh, load_glb
 
-from ..delivery_scene import BOX, OFFSET, textured_box
+from ..delivery_scene import BOX, GEOREFERENCE, OFFSET, textured_box
 
-PLACE = Georeference(
-    latitude=-33.9,
-    longitude=151.2,
-    altitude=80,
-    photos_used=8,
-    photos_with_gps=8,
-    median_residual_m=0.5,
-    max_residual_m=1,
-)
+PLACE = GEOREFERENCE.model_copy(update={"latitude": -33.9, "longitude": 151.2, "altitude": 80})
 
 
 @pytest.fixture(scope="module")
