@@ -8,7 +8,7 @@ from ..stages import Stages, stage_asset
 from ..storage.artifacts import Artifact
 
 
-@stage_asset(group_name="delivery", kinds={"gltf", "file"}, code_version="3", tags={"cost": "low"})
+@stage_asset(group_name="delivery", kinds={"gltf", "file"}, code_version="4", tags={"cost": "low"})
 def model_files(
     context: dg.AssetExecutionContext,
     stages: Stages,

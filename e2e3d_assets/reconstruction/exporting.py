@@ -2,7 +2,8 @@
 
 What belongs here: which files are delivered. The vertices of every file lie in the world frame of ``sparse/`` (z up);
 only GLB and USDZ say y up, by the matrix of their root node, as their viewers expect. Where the photos carry GPS the
-LAZ has a map's coordinates, and the tiles stand on the globe by the transform of their root.
+LAZ has a map's coordinates, and the tiles stand on the globe by the transform of their root. Faces that no photo shows
+have a material of their own, ``unseen``, in GLB and OBJ.
 
 GLB holds plain triangles and JPEG. Draco (DracoPy, 19 MB to install) made the sample's 12.2 MB 6.5 MB in 0.3 CPU-s, but
 few programs beside browsers read it, and phones are served by the levels of detail. For meshopt and KTX2 no library

@@ -6,6 +6,7 @@ What belongs here: the data and its file format. What does not: how colours are 
 import io
 import json
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
 _LINEAR, _LINEAR_MIPMAP_LINEAR, _CLAMP_TO_EDGE = 9729, 9987, 33071
 _Z_UP_TO_Y_UP = [1, 0, 0, 0, 0, 0, -1, 0, 0, 1, 0, 0, 0, 0, 0, 1]  # column-major: (x, y, z) -> (x, z, -y)
 _JPEG_QUALITY = 93
+UNSEEN_MATERIAL = "unseen"
+"""Name, in files, of the material of faces that no photo shows."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class TexturedMesh:
             the page's top-left pixel, v goes down.
         face_page: (F,) int32, the page that each face takes its colour from.
         pages: (height, width, 3) uint8 sRGB pictures.
+        unseen: (F,) bool, faces that no photo shows, whose colours are those of their surroundings; None where that is
+            not known.
     """
 
     vertices: NDArray[np.float64]
@@ -42,24 +47,33 @@ class TexturedMesh:
     uv: NDArray[np.float32]
     face_page: NDArray[np.int32]
     pages: tuple[NDArray[np.uint8], ...]
+    unseen: NDArray[np.bool_] | None = None
+
+    def by_material(self) -> Iterator[tuple[int, bool, NDArray[np.bool_]]]:
+        """The page, whether no photo shows them, and which they are (F,), of the faces of each material in files."""
+        unseen = np.zeros(len(self.faces), bool) if self.unseen is None else self.unseen
+        for page in range(len(self.pages)):
+            for hidden in (False, True):
+                chosen = (self.face_page == page) & (unseen == hidden)
+                if chosen.any():
+                    yield page, hidden, chosen
 
     def save_glb(self, path: Path) -> None:
         """Write a binary glTF 2.0 file: vertices in the world frame, z up turned to y up by the root node's matrix,
-        one primitive a page, unlit (the light is in the photos), pages as JPEG.
+        one primitive a page and another for its unseen faces, unlit (the light is in the photos), pages as JPEG.
         """
         writer = _GlbWriter()
+        images: dict[int, int] = {}
         primitives = []
-        for page, picture in enumerate(self.pages):
-            chosen = self.face_page == page
-            if not chosen.any():
-                continue
+        for page, hidden, chosen in self.by_material():
+            if page not in images:
+                images[page] = writer.image(_jpeg(self.pages[page]))
             vertices, uv, faces = split_corners(self.vertices, self.faces[chosen], self.uv[chosen])
-            image = writer.image(_jpeg(picture))
             primitives.append(
                 {
                     "attributes": {"POSITION": writer.array(vertices, "VEC3"), "TEXCOORD_0": writer.array(uv, "VEC2")},
                     "indices": writer.indices(faces),
-                    "material": writer.material(image),
+                    "material": writer.material(images[page], UNSEEN_MATERIAL if hidden else f"page_{page}"),
                 }
             )
         path.write_bytes(writer.file(primitives))
@@ -80,26 +94,27 @@ def load_glb(path: Path) -> TexturedMesh:
         width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}[accessor["type"]]
         return np.frombuffer(binary, kind, accessor["count"] * width, view["byteOffset"]).reshape(-1, width)
 
-    corners, uvs, pages, face_page = [], [], [], []
-    for index, primitive in enumerate(document["meshes"][0]["primitives"]):
+    corners, uvs, face_page, unseen = [], [], [], []
+    for primitive in document["meshes"][0]["primitives"]:
         faces = array(primitive["indices"]).reshape(-1, 3)
         corners.append(array(primitive["attributes"]["POSITION"])[faces])
         uvs.append(array(primitive["attributes"]["TEXCOORD_0"])[faces])
-        face_page.append(np.full(len(faces), index, np.int32))
         material = document["materials"][primitive["material"]]
         texture = document["textures"][material["pbrMetallicRoughness"]["baseColorTexture"]["index"]]
-        view = document["bufferViews"][document["images"][texture["source"]]["bufferView"]]
-        data = binary[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
-        pages.append(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+        face_page.append(np.full(len(faces), texture["source"], np.int32))
+        unseen.append(np.full(len(faces), material.get("name") == UNSEEN_MATERIAL))
     if not corners:
         raise ValueError(f"{path.name} has no triangles")
+    views = [document["bufferViews"][image["bufferView"]] for image in document["images"]]
+    data = [binary[view["byteOffset"] : view["byteOffset"] + view["byteLength"]] for view in views]
     vertices, faces = np.unique(np.concatenate(corners).reshape(-1, 3), axis=0, return_inverse=True)
     return TexturedMesh(
         vertices.astype(np.float64),
         faces.reshape(-1, 3).astype(np.int32),
         np.concatenate(uvs),
         np.concatenate(face_page),
-        tuple(pages),
+        tuple(np.asarray(Image.open(io.BytesIO(each)).convert("RGB")) for each in data),
+        np.concatenate(unseen),
     )
 
 
@@ -161,11 +176,16 @@ class _GlbWriter:
         self._images.append({"bufferView": self._view(jpeg), "mimeType": "image/jpeg"})
         return len(self._images) - 1
 
-    def material(self, texture: int) -> int:
+    def material(self, texture: int, name: str) -> int:
         """Index of a material that shows a texture as it is."""
         surface = {"baseColorTexture": {"index": texture}, "metallicFactor": 0, "roughnessFactor": 1}
         self._materials.append(
-            {"pbrMetallicRoughness": surface, "doubleSided": True, "extensions": {"KHR_materials_unlit": {}}}
+            {
+                "name": name,
+                "pbrMetallicRoughness": surface,
+                "doubleSided": True,
+                "extensions": {"KHR_materials_unlit": {}},
+            }
         )
         return len(self._materials) - 1
 

@@ -178,17 +178,20 @@ def test_truncated_model_is_named(made: tuple[Path, dict, dict], tmp_path: Path)
 
 
 def test_model_survives_its_file(tmp_path: Path):
-    """Fails if faces, texture coordinates or pages are permuted on the way through the file."""
+    """Fails if faces, texture coordinates or pages are permuted on the way through the file, or a page is kept twice
+    for its faces that no photo shows."""
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
     faces = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3]], np.int32)
+    unseen = np.array([False, True, False])
     uv = np.random.default_rng(0).random((3, 3, 2)).astype(np.float32)
     pages = tuple(np.full((8, 8, 3), shade, np.uint8) for shade in (50, 200))
-    model = TexturedMesh(vertices, faces, uv, np.array([0, 0, 1], np.int32), pages)
+    model = TexturedMesh(vertices, faces, uv, np.array([0, 0, 1], np.int32), pages, unseen)
     model.save_glb(tmp_path / "model.glb")
     again = load_glb(tmp_path / "model.glb")
     np.testing.assert_allclose(again.vertices[again.faces], vertices[faces], atol=1e-6)
     np.testing.assert_array_equal(again.uv, uv)
     np.testing.assert_array_equal(again.face_page, [0, 0, 1])
+    np.testing.assert_array_equal(again.unseen, unseen)
     assert [int(page.mean()) for page in again.pages] == [50, 200]
 
 

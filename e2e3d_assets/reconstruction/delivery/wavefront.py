@@ -11,7 +11,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..textured_mesh import TexturedMesh
+from ..textured_mesh import UNSEEN_MATERIAL, TexturedMesh
 
 _ROWS_AT_ONCE = 100_000  # bounds the text that is held in memory
 
@@ -31,10 +31,13 @@ def write_obj(path: Path, mesh: TexturedMesh, textures: Sequence[str]) -> None:
         file.write(f"# vertices in the frame of sparse/: right-handed, z up\nmtllib {materials.name}\n")
         _write_rows(file, "v %.7g %.7g %.7g\n", mesh.vertices)
         _write_rows(file, "vt %.7g %.7g\n", uv * [1, -1] + [0, 1])  # OBJ counts v from the bottom
-        for page in range(len(textures)):
-            file.write(f"usemtl page_{page}\n")
-            _write_rows(file, "f %d/%d %d/%d %d/%d\n", corners[mesh.face_page == page])
-    materials.write_text("\n".join(_material(page, name) for page, name in enumerate(textures)), encoding="ascii")
+        described = []
+        for page, hidden, chosen in mesh.by_material():
+            name = f"page_{page}_{UNSEEN_MATERIAL}" if hidden else f"page_{page}"
+            described.append(_material(name, textures[page]))
+            file.write(f"usemtl {name}\n")
+            _write_rows(file, "f %d/%d %d/%d %d/%d\n", corners[chosen])
+    materials.write_text("\n".join(described), encoding="ascii")
 
 
 def _write_rows(file: TextIO, row: str, values: NDArray) -> None:
@@ -43,6 +46,6 @@ def _write_rows(file: TextIO, row: str, values: NDArray) -> None:
         file.write((row * len(part)) % tuple(part.ravel().tolist()))
 
 
-def _material(page: int, texture: str) -> str:
+def _material(name: str, texture: str) -> str:
     """Unlit where the reader knows illumination model 0: the photos' light is in the texture already."""
-    return f"newmtl page_{page}\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 0\nmap_Kd {texture}\n"
+    return f"newmtl {name}\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 0\nmap_Kd {texture}\n"

@@ -75,7 +75,7 @@ def texture_mesh(mesh: Path, undistorted: Path, out: Path, options: TexturedMesh
     atlas = _lay_out(vertices, faces, label, scene.cameras, options)
     pages = _painted(atlas, vertices, faces, scene.cameras, photos, gains, given, monitor, steps)
     _fill_unseen(atlas, pages, faces, label, vertex_colors)
-    model = TexturedMesh(vertices, faces, atlas.uv(), atlas.face_page, tuple(pages))
+    model = TexturedMesh(vertices, faces, atlas.uv(), atlas.face_page, tuple(pages), label == UNSEEN)
     model.save_glb(out / "model.glb")
     monitor.progress(steps - 1, steps, "drawing")
     save_preview(_preview(model, scene.cameras), out)
