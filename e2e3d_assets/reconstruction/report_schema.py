@@ -125,6 +125,9 @@ class SparseSummary(_Record):
     look_alikes: list[tuple[str, str]] = Field(
         default=[], description="Pairs of photos that fit one another, but not as the model has them."
     )
+    folded: list[tuple[str, str]] = Field(
+        default=[], description="Pairs of photos from nearly one place that share a thing and nothing around it."
+    )
     parallel_views: bool = Field(
         default=False,
         description="Nearly so, and by uncalibrated cameras: lengths along the view are as EXIF has them.",

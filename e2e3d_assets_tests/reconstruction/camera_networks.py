@@ -45,10 +45,11 @@ def build_model(
     noise_px: float = 0.3,
     points: int = 400,
     seed: int = 0,
+    sees: Callable[[int, np.ndarray], np.ndarray] | None = None,
 ) -> pycolmap.Reconstruction:
     """A model whose observations have noise and whose camera's principal point is off by ``offset_px``.
 
-    Poses and points are the true ones.
+    Poses and points are the true ones. ``sees`` says of a photo (0, 1 ...) which of the (N, 3) points it shows.
     """
     random = np.random.default_rng(seed)
     xyz = random.uniform((-1.5, -1.5, -0.5), (1.5, 1.5, 0.5), (points, 3))
@@ -60,7 +61,8 @@ def build_model(
     for image_id, (rotation, centre) in enumerate(poses, 1):
         pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), -rotation @ centre)
         pixels = camera.img_from_cam((xyz - centre) @ rotation.T) + random.normal(0, noise_px, (points, 2))
-        seen = np.flatnonzero(((pixels > 0) & (pixels < (WIDTH, HEIGHT))).all(axis=1))
+        inside = ((pixels > 0) & (pixels < (WIDTH, HEIGHT))).all(axis=1)
+        seen = np.flatnonzero(inside if sees is None else inside & sees(image_id - 1, xyz))
         image = pycolmap.Image(f"{image_id:03d}.jpg", pixels[seen], 1, image_id)
         model.add_image_with_trivial_frame(image, pose)
         for index, point in enumerate(seen):

@@ -120,6 +120,17 @@ def _about_registration(photos: PhotosSummary, sparse: SparseSummary) -> Iterato
             "or two parts in one.",
             advice="Compare it with the place there; if it is wrong, add photos all the way from one to the other.",
         )
+    if sparse.folded:
+        given_names = {photo.image: photo.name for photo in photos.items}
+        one, other = (given_names.get(name, name) for name in sparse.folded[0])
+        yield QualityWarning(
+            code="folded_sides",
+            severity="warning",
+            message=f"{len(sparse.folded)} pairs of photos share a thing, but not what is around it, though by the "
+            f"model they were taken from nearly one place ({one} and {other}, for example). Two like sides may lie one "
+            "over the other, or the surroundings have changed.",
+            advice="If the thing has two like sides, add photos all the way around from one to the other.",
+        )
 
 
 def _neighbours_of_lost(photos: Sequence[PhotoRecord]) -> str:

@@ -113,7 +113,8 @@ def summarise_sparse(model: pycolmap.Reconstruction, document: SparseDocument) -
         frame=document.frame,
         georeference=_georeference(document.georeference) if document.georeference else None,
         markers=_markers(document.marker_scale) if document.marker_scale else [],
-        look_alikes=[pair.photos for pair in document.contradictions],
+        look_alikes=[pair.photos for pair in document.contradictions if pair.kind == "elsewhere"],
+        folded=[pair.photos for pair in document.contradictions if pair.kind == "folded"],
         parallel_views=_parallel_views(model),
         point_uncertainty=point_uncertainty(model),
     )

@@ -46,10 +46,10 @@ _ONE_THREAD_UP_TO = 300
 def solver_threads(photos: int) -> int:
     """One up to 300 photos: equal seeds then give equal bytes on any number of CPUs; beyond, all.
 
-    Several threads add up residuals in the order in which they finish, which changes the last digits, and after
-    hundreds of adjustments the choice of some points. Among 100 photos of 8,192 key points one thread took 31 CPU
-    seconds where four took 34: most adjustments are local, and too small for COLMAP to spread. Beyond 300 photos
-    models of equal seeds are alike, not equal.
+    Several threads add up residuals in the order in which they finish, which changes the last digits. Among 100 photos
+    of 8,192 key points one thread took 31 CPU seconds where four took 34 (most adjustments are local, and too small for
+    COLMAP to spread), and cameras differed by 1e-15 of their extent. So much is to be expected beyond 300 photos,
+    unless a photo or a point is on the very edge of being taken.
     """
     return 1 if photos <= _ONE_THREAD_UP_TO else thread_count()
 

@@ -14,6 +14,7 @@ from ..options import SparseModelOptions
 from .adjustment import adjust_finally, keep_untold_focals
 from .attempts import MIN_PHOTOS, Attempts, ranked
 from .contradictions import contradictions
+from .folding import folded_photos
 from .growing import EarlierModel, fault_of_grown, growth_in_words, posed_photos
 from .principal_point import Decision
 from .sparse_document import Contradiction
@@ -87,7 +88,7 @@ def _finish(
     left = ranked([model for model in decisions if model.num_reg_images() >= MIN_PHOTOS])
     if not left:
         return Built([], {}, set(), attempts, [])
-    doubtful = contradictions(left[0], mapping.database, monitor)
+    doubtful = [*contradictions(left[0], mapping.database, monitor), *folded_photos(left[0], monitor)]
     return Built(left, decisions[left[0]], kept_focals[left[0]], attempts, doubtful)
 
 

@@ -3,7 +3,8 @@
 What belongs here: asking a model whether it explains the pairs of photos that were verified by themselves. A repeated
 façade or a thing with two like sides gives pairs that fit one another well and yet contradict the model, because only
 one of two such explanations can be in it (Zach et al., "Disambiguating visual relations using loop constraints", 2010).
-Nothing is mended: either explanation may be the wrong one, and only a person can tell.
+Nothing is mended: either explanation may be the wrong one, and only a person can tell. Like sides that no pair links
+are in :mod:`~e2e3d_assets.reconstruction.sparse.folding`.
 """
 
 from collections.abc import Iterable

@@ -66,6 +66,11 @@ class ControlPointResult(_Record):
 class Contradiction(_Record):
     """Two photos that fit one another by themselves, but not as the model has them."""
 
+    kind: Literal["elsewhere", "folded"] = Field(
+        default="elsewhere",
+        description="The model has their common points at different places, or has them at one place, where they see "
+        "different surroundings.",
+    )
     photos: tuple[str, str]
     common_points: int
     fitting_points: int = Field(description="Of the common points, those that the model explains.")

@@ -159,6 +159,7 @@ def test_blurred_photos_are_those_below_their_set():
     [
         ({"sparse": GOOD_SPARSE.model_copy(update={"models": 2})}, "several_models"),
         ({"sparse": GOOD_SPARSE.model_copy(update={"look_alikes": [("1.jpg", "7.jpg")]})}, "look_alike_parts"),
+        ({"sparse": GOOD_SPARSE.model_copy(update={"folded": [("1.jpg", "7.jpg")]})}, "folded_sides"),
         ({"sparse": GOOD_SPARSE.model_copy(update={"mean_track_length": 2.3})}, "weak_overlap"),
         ({"sparse": GOOD_SPARSE.model_copy(update={"scale": "arbitrary"})}, "scale_unknown"),
         ({"sparse": GOOD_SPARSE.model_copy(update={"parallel_views": True})}, "parallel_views"),
