@@ -87,7 +87,7 @@ def build_sparse_model(
     )
     document.save(out)
     _draw_preview(models[0], out)
-    return _figures(document, models[0])
+    return _figures(document, models[0], built.kept_photos)
 
 
 def _no_model(records: Sequence[PhotoRecord]) -> BadInput:
@@ -212,11 +212,12 @@ def _draw_preview(model: pycolmap.Reconstruction, out: Path) -> None:
     save_preview(picture, out)
 
 
-def _figures(document: SparseDocument, model: pycolmap.Reconstruction) -> Figures:
+def _figures(document: SparseDocument, model: pycolmap.Reconstruction, kept_photos: int) -> Figures:
     registered = model.num_reg_images()
     figures: Figures = {
         "photos_registered": registered,
         "photos_not_registered": len(document.photos) - registered,
+        "photos_placed_before": kept_photos,
         "registered_percent": round(100.0 * registered / len(document.photos), 1),
         "points": model.num_points3D(),
         "mean_reprojection_error_px": document.models[0].mean_reprojection_error_px,

@@ -15,7 +15,7 @@ from .adjustment import adjust_finally, keep_untold_focals
 from .attempts import MIN_PHOTOS, Attempts, ranked
 from .contradictions import contradictions
 from .folding import folded_photos
-from .growing import EarlierModel, fault_of_grown, growth_in_words, posed_photos
+from .growing import EarlierModel, fault_of_grown, growth, posed_photos
 from .principal_point import Decision
 from .sparse_document import Contradiction
 
@@ -33,6 +33,7 @@ class Built:
         attempts: what was tried, in plain words.
         contradictions: pairs of photos that do not fit it.
         origin: how it came to be, in plain words.
+        kept_photos: those of an earlier model that it has grown from.
     """
 
     models: list[pycolmap.Reconstruction]
@@ -41,6 +42,7 @@ class Built:
     attempts: list[str]
     contradictions: list[Contradiction]
     origin: str = ""
+    kept_photos: int = 0
 
 
 def build_models(
@@ -61,11 +63,13 @@ def build_models(
     """
     origin = "mapped anew"
     if earlier is not None:
+        monitor.progress(len(earlier.same), len(connected), "photos placed by the previous model")
         start = posed_photos(earlier, mapping.database)
         grown = _finish(*mapping.grow(start, len(connected)), mapping, options, monitor)
         fault = fault_of_grown(earlier, connected, grown.models, grown.contradictions)
         if fault is None:
-            return replace(grown, origin=growth_in_words(earlier, grown.models[0]))
+            kept, origin = growth(earlier, grown.models[0])
+            return replace(grown, origin=origin, kept_photos=kept)
         origin = f"mapped anew: growing the previous model was given up, {fault}"
     return replace(_finish(*mapping.run(len(connected)), mapping, options, monitor), origin=origin)
 

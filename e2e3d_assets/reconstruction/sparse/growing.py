@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pycolmap
 
+from .attempts import MIN_PHOTOS
 from .sparse_document import Contradiction, SparseDocument
 
 LARGEST_MODEL = Path("sparse") / "0"
@@ -75,7 +76,7 @@ def find_earlier_model(
 
 def is_worth_growing(kept: int, before: int, connected: int) -> bool:
     """Whether what is kept is most of what there was and of what there will be."""
-    return kept >= 3 and kept >= _MIN_KEPT_SHARE * max(before, connected)
+    return kept >= MIN_PHOTOS and kept >= _MIN_KEPT_SHARE * max(before, connected)
 
 
 def posed_photos(earlier: EarlierModel, database: Path) -> pycolmap.Reconstruction:
@@ -130,11 +131,11 @@ def fault_of_grown(
     return None
 
 
-def growth_in_words(earlier: EarlierModel, grown: pycolmap.Reconstruction) -> str:
-    """How many photos were kept, added and removed."""
+def growth(earlier: EarlierModel, grown: pycolmap.Reconstruction) -> tuple[int, str]:
+    """How many photos were kept, and in words how many kept, added and removed."""
     placed = placed_photos(grown)
     kept, added = len(placed & earlier.same.keys()), len(placed - earlier.same.keys())
-    return f"grown from the previous model: {kept} photos kept, {added} added, {earlier.removed} removed"
+    return kept, f"grown from the previous model: {kept} photos kept, {added} added, {earlier.removed} removed"
 
 
 def placed_photos(model: pycolmap.Reconstruction) -> set[str]:

@@ -55,7 +55,7 @@ def test_photos_are_the_same_by_content_not_by_name_or_number(earlier: Path, tmp
     views = [8, 7, 6, 5, 4, 3, 2]
     out, figures = build(tmp_path, views, views, earlier)
     assert figures["origin"] == "grown from the previous model: 5 photos kept, 2 added, 2 removed"
-    assert figures["photos_registered"] == 7
+    assert (figures["photos_registered"], figures["photos_placed_before"]) == (7, 5)
     assert camera_error(out, views) < 0.02
     digests = MatchesDocument.load(tmp_path / "matches").digests
     found = find_earlier_model(earlier, digests, digests.keys())
