@@ -2,7 +2,7 @@
 
 What belongs here: choosing and writing frames. A new frame is due when the picture has moved on by a share of its
 width since the last one (so that neighbours overlap, and a camera at rest gives one frame); among the frames around
-that moment the sharpest is taken.
+that moment the sharpest is taken, and if all of them are blurred, one from further away.
 """
 
 from contextlib import closing
@@ -20,7 +20,8 @@ from .sharpness import sharpness_of
 
 SUFFIXES = frozenset((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"))
 _FLOW_WIDTH = 320
-_SEARCH_SHARE = 0.4  # of a step: how far back the sharpest frame may lie
+_SEARCH_SHARES = (0.4, 0.8)  # of a step: how far from its moment the sharpest frame may lie, and if it is blurred
+_BLURRED_SHARE = 0.85  # of the video's median sharpness
 _MAX_TRACKED = 300
 _LOOKED_AT_PER_SECOND = 10.0
 _MAX_RATE = 1000.0  # more is a clock's rate, which some files with a varying frame rate give
@@ -84,11 +85,17 @@ def choose_frames(moved: list[float], sharpness: list[float], step: float, max_f
         return []
     travelled = np.cumsum(moved)
     step = max(step, float(travelled[-1]) / max(1, max_frames - 1))
+    sharp = np.asarray(sharpness)
+    blurred = _BLURRED_SHARE * float(np.median(sharp))
     chosen: list[int] = []
     for due in np.arange(travelled[0], travelled[-1] + 1e-9, step):
-        near = np.flatnonzero(np.abs(travelled - due) <= _SEARCH_SHARE * step)
-        near = near if near.size else np.array([int(np.argmin(np.abs(travelled - due)))])
-        best = int(near[np.argmax(np.asarray(sharpness)[near])])
+        away = np.abs(travelled - due)
+        best = int(np.argmin(away))
+        for share in _SEARCH_SHARES:
+            near = np.flatnonzero(away <= share * step)
+            best = int(near[np.argmax(sharp[near])]) if near.size else best
+            if sharp[best] >= blurred:
+                break
         if not chosen or best > chosen[-1]:
             chosen.append(best)
     return chosen[:max_frames]

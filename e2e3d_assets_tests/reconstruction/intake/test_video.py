@@ -44,6 +44,10 @@ def test_the_sharpest_near_each_step_is_taken():
     chosen = choose_frames(moved, sharpness, 0.1, 100)
     assert all(number % 3 == 0 for number in chosen)
     assert chosen == sorted(set(chosen))
+    shaken_at_its_moment = [0.1 if number in (9, 10, 11) else 1.0 for number in range(41)]
+    chosen = choose_frames([0.0, *[0.03] * 40], shaken_at_its_moment, 0.1, 100)
+    assert not {9, 10, 11} & set(chosen)
+    assert max(np.diff(chosen)) <= 6
 
 
 def test_frame_limit_widens_the_steps():
