@@ -20,7 +20,7 @@ def mesh(
     yield from stages.run(context, build_mesh, dense_cloud, undistorted_photos, depth_maps)
 
 
-@stage_asset(group_name="surface", kinds={"open3d"}, code_version="3", pool="cpu_heavy", tags={"cost": "medium"})
+@stage_asset(group_name="surface", kinds={"open3d"}, code_version="4", pool="cpu_heavy", tags={"cost": "medium"})
 def textured_mesh(context: dg.AssetExecutionContext, stages: Stages, mesh: Artifact, undistorted_photos: Artifact):
     """The mesh with a texture atlas: each face takes its colour from the photo that sees it best."""
     from ..reconstruction.texturing import texture_mesh

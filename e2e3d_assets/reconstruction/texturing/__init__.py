@@ -67,7 +67,7 @@ def texture_mesh(mesh: Path, undistorted: Path, out: Path, options: TexturedMesh
     monitor.progress(len(photos), steps, "choosing photos")
     gains = photo_gains(observations, len(photos))
     observations = replace(observations, color=(observations.color * gains[observations.photo]).astype(np.float32))
-    outlier = outliers(observations)
+    outlier = outliers(observations, faces)
     label = select_photos(vertices, faces, observations, outlier)
     monitor.progress(len(photos) + 1, steps, "levelling the seams")
     given = shares(faces, label, observations, outlier, len(vertices), len(photos))

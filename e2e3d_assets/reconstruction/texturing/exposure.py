@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from ..mesh_repair import face_neighbours
 from ..stereo.compiled import serial
-from .observations import Observations
+from .observations import Observations, ranges
 
 _FACES_USED = 60_000
 _ITERATIONS = 8
@@ -20,6 +21,7 @@ _HIGHLIGHTS = 0.995  # quantile of the colours that must not be made brighter th
 _FEWEST_WITNESSES = 3
 _OUTLIER_SIGMAS = 3.0
 _LEAST_SIGMA = 6.0  # grey levels
+_HALF_DOUBT = 0.5  # that grows from what is beyond doubt
 
 
 def photo_gains(observations: Observations, photos: int) -> NDArray[np.float64]:
@@ -60,19 +62,52 @@ def photo_gains(observations: Observations, photos: int) -> NDArray[np.float64]:
     return factors * min(1.0, before / after)
 
 
-def outliers(observations: Observations) -> NDArray[np.bool_]:
+def outliers(observations: Observations, faces: NDArray[np.int32]) -> NDArray[np.bool_]:
     """(N,) whether a photo shows a face in a colour that most other photos do not show: people, cars, shadows.
 
     The colours must have been brought to one exposure. Where fewer than three photos see a face nobody is outvoted.
     After Waechter, Moehrle and Goesele, "Let There Be Color!" (ECCV 2014), section 3.1, with medians in place of
-    their normal distribution.
+    their normal distribution. What is found is grown in its photo over neighbours that disagree half as much, and by
+    one face more, which may show its edge.
+
+    Args:
+        observations: who sees what.
+        faces: (F, 3).
     """
-    return _outliers(observations.begins, observations.color, observations.detail)
+    doubt = _doubts(observations.begins, observations.color, observations.detail)
+    found = doubt > 1
+    pairs = face_neighbours(faces)
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    begins = np.searchsorted(pairs[:, 0], np.arange(len(faces) + 1))
+    newest = np.flatnonzero(found)
+    face = observations.face
+    while len(newest):
+        around = _beside(newest, face, pairs[:, 1], begins, observations)
+        newest = around[~found[around] & (doubt[around] > _HALF_DOUBT)]
+        found[newest] = True
+    found[_beside(np.flatnonzero(found), face, pairs[:, 1], begins, observations)] = True
+    return found
+
+
+def _beside(
+    index: NDArray[np.int64],
+    face: NDArray[np.int64],
+    neighbours: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    observations: Observations,
+) -> NDArray[np.int64]:
+    """Where the same photos' observations of neighbouring faces are, each once."""
+    count = begins[face[index] + 1] - begins[face[index]]
+    beside = neighbours[ranges(begins[face[index]], count)]
+    at, known = observations.find(beside, np.repeat(observations.photo[index], count))
+    return np.unique(at[known])
 
 
 @serial
-def _outliers(begins, color, detail):
-    found = np.zeros(len(color), np.bool_)
+def _doubts(begins, color, detail):
+    """(N,) distance from what most photos show, relative to how much they disagree; 1 is too much."""
+    doubt = np.zeros(len(color), np.float32)
     for face in range(len(begins) - 1):
         first, last = begins[face], begins[face + 1]
         if last - first < _FEWEST_WITNESSES:
@@ -86,5 +121,5 @@ def _outliers(begins, color, detail):
         spread = 1.4826 * np.median(distance) + np.median(detail[first:last])
         limit = _OUTLIER_SIGMAS * max(spread, _LEAST_SIGMA)
         for i in range(first, last):
-            found[i] = distance[i - first] > limit
-    return found
+            doubt[i] = distance[i - first] / limit
+    return doubt

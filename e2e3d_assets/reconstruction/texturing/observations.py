@@ -50,6 +50,19 @@ class Observations:
         """(N,) the face of each pair."""
         return np.repeat(np.arange(len(self.begins) - 1), np.diff(self.begins))
 
+    def find(self, face: NDArray[np.int64], photo: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Where pairs (n,) of face and photo are, and whether they are there."""
+        width = int(self.photo.max(initial=0)) + 1
+        keys = self.face * width + self.photo  # ascending
+        wanted = face * width + photo
+        index = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return index, (keys[index] == wanted) & (photo < width)
+
+
+def ranges(begins: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """begins[0], begins[0] + 1, … (counts[0] numbers), begins[1], …"""
+    return np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+
 
 def projected(camera: Camera, vertices: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pixel coordinates (V, 2), integers at pixel centres, and depths (V,)."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.linalg import cg
 
-from .observations import Observations
+from .observations import Observations, ranges
 from .selection import UNSEEN
 
 _SMOOTHNESS = 0.3  # of the corrections within a chart, relative to agreement at the seams
@@ -67,7 +67,7 @@ def shares(
     """
     nodes = _Nodes.of(faces, label, vertex_count, photos)
     wanted, sure = _towards_consensus(nodes, label, observations, outlier)
-    correction = _levelled(nodes, faces, observations, wanted, _CONSENSUS * sure, vertex_count)
+    correction = _levelled(nodes, faces, observations, outlier, wanted, _CONSENSUS * sure, vertex_count)
     seen = np.flatnonzero(label != UNSEEN)
     own_node = nodes.of_corner
     face, photo, weight, node = _guests(nodes, faces, label, observations, outlier)
@@ -142,10 +142,10 @@ def _guests(
     count = nodes.begins[vertex + 1] - nodes.begins[vertex]
     at_seam = count > 1
     corner_face, corner, vertex, count = corner_face[at_seam], corner[at_seam], vertex[at_seam], count[at_seam]
-    node = _ranges(nodes.begins[vertex], count)
+    node = ranges(nodes.begins[vertex], count)
     corner_face, corner = np.repeat(corner_face, count), np.repeat(corner, count)
     photo = nodes.photo[node]
-    index, known = _lookup(observations, corner_face, photo)
+    index, known = observations.find(corner_face, photo)
     use = known & (photo != label[corner_face])
     use[use] &= ~outlier[index[use]]
     corner_face, corner, node, photo = corner_face[use], corner[use], node[use], photo[use]
@@ -162,6 +162,7 @@ def _levelled(
     nodes: _Nodes,
     faces: NDArray[np.int32],
     observations: Observations,
+    outlier: NDArray[np.bool_],
     wanted: NDArray[np.float64],
     insistence: NDArray[np.float64],
     vertex_count: int,
@@ -172,7 +173,7 @@ def _levelled(
     After Lempitsky and Ivanov (CVPR 2007); the difference at a seam's vertex is the mean over the faces around it that
     both photos see, which a small misalignment does not disturb.
     """
-    first, second, difference = _seam_differences(nodes, faces, observations, vertex_count)
+    first, second, difference = _seam_differences(nodes, faces, observations, outlier, vertex_count)
     count = len(nodes)
     rows = np.arange(len(first))
     ones = np.ones(len(first))
@@ -227,7 +228,11 @@ def _towards_consensus(
 
 
 def _seam_differences(
-    nodes: _Nodes, faces: NDArray[np.int32], observations: Observations, vertex_count: int
+    nodes: _Nodes,
+    faces: NDArray[np.int32],
+    observations: Observations,
+    outlier: NDArray[np.bool_],
+    vertex_count: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Pairs of nodes at one vertex, and the colour of the second less that of the first (P, 3)."""
     one, two = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -242,28 +247,12 @@ def _seam_differences(
     vertex = nodes.vertex[first]
     span = begins[vertex + 1] - begins[vertex]
     pair = np.repeat(np.arange(len(first)), span)
-    face = order[_ranges(begins[vertex], span)] // 3
-    index_one, known_one = _lookup(observations, face, nodes.photo[first][pair])
-    index_two, known_two = _lookup(observations, face, nodes.photo[second][pair])
-    both = known_one & known_two
+    face = order[ranges(begins[vertex], span)] // 3
+    index_one, known_one = observations.find(face, nodes.photo[first][pair])
+    index_two, known_two = observations.find(face, nodes.photo[second][pair])
+    both = known_one & known_two & ~outlier[index_one] & ~outlier[index_two]
     change = observations.color[index_two[both]] - observations.color[index_one[both]]
     weight = np.bincount(pair[both], minlength=len(first))
     sums = [np.bincount(pair[both], change[:, channel], len(first)) for channel in range(3)]
     known = weight > 0
     return first[known], second[known], (np.stack(sums, axis=1) / np.maximum(weight, 1)[:, None])[known]
-
-
-def _ranges(begins: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """begins[0], begins[0] + 1, … (counts[0] numbers), begins[1], …"""
-    return np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
-
-
-def _lookup(
-    observations: Observations, face: NDArray[np.int64], photo: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where the pairs of face and photo are among the observations, and whether they are there."""
-    width = int(observations.photo.max(initial=0)) + 1
-    keys = observations.face * width + observations.photo  # ascending
-    wanted = face * width + photo
-    index = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return index, (keys[index] == wanted) & (photo < width)
