@@ -85,14 +85,15 @@ def serve_everything(host: str, port: int) -> int:
         socket, workspace = f"{folder}/socket", Path(folder, "workspace.yaml")
         server = {"socket": socket, "location_name": LOCATION}
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
-        code_server = ["-m", "e2e3d_assets.code_server", "e2e3d_assets.definitions", "--location-name", LOCATION]
+        module = ["-m", "e2e3d_assets.code_server", "e2e3d_assets.definitions", "--location-name", LOCATION]
         shown = ["-h", host, "-p", str(port), "-w", str(workspace)]
-        commands = [
-            [sys.executable, *code_server, "--socket", socket],
-            [_program("e2e3d"), "webserver", *shown],
-            [_program("dagster-daemon"), "run", "-w", str(workspace)],
-        ]
-        with _running(commands) as processes, contextlib.suppress(KeyboardInterrupt):
+        others = [[_program("e2e3d"), "webserver", *shown], [_program("dagster-daemon"), "run", "-w", str(workspace)]]
+        with _children_ended(), contextlib.suppress(KeyboardInterrupt):
+            code_server = subprocess.Popen([sys.executable, *module, "--socket", socket])
+            # The others would greet people with a stack trace if it did not answer yet.
+            while not Path(socket).exists() and code_server.poll() is None:
+                time.sleep(_POLL_SECONDS)
+            processes = [code_server, *map(subprocess.Popen, others)]
             while all(process.poll() is None for process in processes):
                 time.sleep(_POLL_SECONDS)
             return next(process.returncode for process in processes if process.poll() is not None)
@@ -100,12 +101,11 @@ def serve_everything(host: str, port: int) -> int:
 
 
 @contextlib.contextmanager
-def _running(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start the commands; at the end stop them and the runs that they have started."""
+def _children_ended() -> Iterator[None]:
+    """At the end stop all processes that were started, and the runs that they have started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    processes = [subprocess.Popen(command) for command in commands]
     try:
-        yield processes
+        yield
     finally:
         family = psutil.Process().children(recursive=True)
         for member in family:

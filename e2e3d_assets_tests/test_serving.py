@@ -14,12 +14,13 @@ import requests
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 
-def test_dev_serves_the_ui_with_the_code_and_stops_whole(settings):
-    """Prevents a UI without its code location, and processes that outlive Ctrl-C."""
+def test_dev_serves_the_ui_with_the_code_and_stops_whole(settings, tmp_path):
+    """Prevents a UI without its code location, stack traces as a greeting, and processes that outlive Ctrl-C."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     program = str(Path(sys.executable).with_name("e2e3d"))
-    process = subprocess.Popen([program, "dev", "--port", str(port)], start_new_session=True)
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen([program, "dev", "--port", str(port)], start_new_session=True, stderr=said)
     try:
         deadline = time.monotonic() + 90
         while not loaded(port):
@@ -27,6 +28,7 @@ def test_dev_serves_the_ui_with_the_code_and_stops_whole(settings):
             assert process.poll() is None
             time.sleep(0.5)
         assert requests.get(f"http://127.0.0.1:{port}/files/", timeout=30).ok
+        assert "Stack Trace" not in (tmp_path / "said").read_text()
         family = psutil.Process(process.pid).children(recursive=True)
     finally:
         process.send_signal(signal.SIGINT)
