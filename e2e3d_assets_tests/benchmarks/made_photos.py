@@ -28,6 +28,7 @@ _SECOND_LAYER = 0.77 * np.array([[0.6, -0.8], [0.8, 0.6]])
 """Turns and scales the texture, so that the two together never repeat: at 250 m, places far apart would look equal."""
 _PLOT = 9.0
 _METRES_A_DEGREE = 111_195.0
+_ORIGIN_DEG = 0.01  # at zero it would read as a receiver without a fix
 _FULL_FRAME_DIAGONAL_MM = 43.267
 
 
@@ -146,6 +147,6 @@ def _exif(camera: Camera, gps: bool) -> Image.Exif:
     exif.get_ifd(0x8769)[0xA405] = round(FOCAL * _FULL_FRAME_DIAGONAL_MM / diagonal)
     if gps:
         x, y, z = camera.centre
-        north, east = y / _METRES_A_DEGREE, x / _METRES_A_DEGREE
+        north, east = _ORIGIN_DEG + y / _METRES_A_DEGREE, _ORIGIN_DEG + x / _METRES_A_DEGREE
         exif.get_ifd(0x8825).update({1: "N", 2: (0.0, 0.0, 3600 * north), 3: "E", 4: (0.0, 0.0, 3600 * east), 6: z})
     return exif
