@@ -5,7 +5,7 @@
 score the mesh, ``gt/poses.json`` and ``gt/points.ply.xz``, or ``gt/object_mesh.ply`` on ``gt/table.ply``. Products of
 earlier stages are made first, or taken from ``--products`` (one folder a stage), so that several calls compare meshes
 of one cloud. Every stage is measured in a process of its own, after its kernels have been compiled; CPU seconds are the
-figure to compare.
+figure to compare. Coverage of the photos is no figure to maximise: of relic's photos the true surface covers 68.10 %.
 """
 
 import argparse
