@@ -17,6 +17,7 @@ from .stereo.formats import map_path, read_map
 from .stereo.views import Camera, SparseScene
 
 _TOLERANCE_PIXELS = 4.0  # a depth is as sure as a few pixels are wide there
+_STRICTNESS = 0.5  # of the tolerance, for points with normals: nobody has measured them
 _LEAST_COSINE = 0.1  # of the angle between ray and normal, that counts
 _NEIGHBOURHOOD = 1  # pixels around in which the nearest depth counts: silhouettes are not exact
 
@@ -48,9 +49,14 @@ class Votes:
         return (self.through >= 2) & (self.through > self.upon)
 
     @property
+    def unknown(self) -> NDArray[np.bool_]:
+        """(N,) where most photos know nothing: sky, or something without texture."""
+        return self.blank > self.upon + self.behind
+
+    @property
     def hidden(self) -> NDArray[np.bool_]:
-        """(N,) where no photo sees a surface, and most have one before the point."""
-        return (self.upon == 0) & (self.behind > self.blank) & ~self.refuted
+        """(N,) where no photo sees a surface, and some have one before the point."""
+        return (self.upon == 0) & (self.behind > 0) & ~self.unknown & ~self.refuted
 
 
 DepthView = tuple[Camera, NDArray[np.float32]]
@@ -71,8 +77,8 @@ class Ballot:
     Args:
         points: (N, 3) world coordinates.
         tolerance: world units within which a point counts as on the surface, in addition to some pixels.
-        normals: (N, 3) unit vectors; if given, the tolerance counts along them and no longer along the rays: a plane
-            seen at a grazing angle is not empty because it lies a little higher than drawn.
+        normals: (N, 3) unit vectors; if given, half the tolerance counts, along them and no longer along the rays: a
+            plane seen at a grazing angle is not empty because it lies a little lower than drawn.
     """
 
     def __init__(
@@ -130,7 +136,7 @@ def _vote(points, normals, R, t, K, depth, tolerance, through, upon, behind, bla
             for axis in range(3):
                 across += normals[i, axis] * (R[0, axis] * x + R[1, axis] * y + R[2, axis] * z)
             cosine = abs(across) / np.sqrt(x * x + y * y + z * z)
-            slack /= max(cosine, _LEAST_COSINE)
+            slack *= _STRICTNESS / max(cosine, _LEAST_COSINE)
         if z < nearest - slack:
             through[i] += 1
         elif z <= farthest + slack:

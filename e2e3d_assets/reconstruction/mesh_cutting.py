@@ -7,7 +7,8 @@ Refuted and unsupported faces are doubtful. They are judged in patches that hang
 refuted closes a hole as it is. Any other patch that supported surface encloses is drawn tight like a skin and put to
 the vote again: Poisson's surface bulges where it has no points, and then photos see through the bulge (the tread of a
 stair, seen at a grazing angle, or the ground below a thing) although there is no opening. An opening stays one, since
-a skin across it is looked through too, and sky stays open, since no depth map knows of anything at a wide skin.
+a skin across it is looked through too; a wide one to the sky stays open, since depth maps know of nothing there. The
+parts of a skin that no photo can see are left out but for a border: they would be invented.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,8 +30,9 @@ _SMALL_HOLE = 0.15  # of the distance of the nearest camera: needs no witness to
 _LARGEST_HOLE = 1.0  # of that distance: wider ones are left open
 _MOST_REFUTED = 0.15  # of a patch that closes a hole
 _LEAST_UPON = 0.3  # of a patch that closes a large hole, that some photo sees there …
-_LEAST_KNOWN = 0.6  # … or that lies there or behind what photos see
-_LEAST_SUPPORTED = 0.6  # of a component's area
+_LEAST_KNOWN = 0.85  # … or that lies there or behind what photos see
+_HIDDEN_REACH = 0.0025  # of that distance: so far a skin goes on where no photo sees it
+_LEAST_SUPPORTED = 0.6  # of a component's area, skins left out
 _SMALL_PART = 0.03  # of what the cameras see of the largest part: smaller ones are taken for stray, …
 _ENOUGH_PHOTOS = 3.0  # … unless so many photos see them on average, …
 _MUCH_AS_LARGEST = 0.75  # … or nearly as many as the largest part
@@ -69,11 +71,13 @@ def cut(
     seen, known = patches.mean(upon), patches.mean(upon | hidden)
     closes = patches.chosen(small | ((seen >= _LEAST_UPON) & (known >= _LEAST_KNOWN)), len(faces))
     closes &= tight & patches.chosen(patches.mean(through) <= _MOST_REFUTED, len(faces))
+    closes &= ~_far_from(stretched, faces, ~doubtful | (closes & ~hidden), closes & hidden, _HIDDEN_REACH * away)
     moved = np.unique(faces[closes])
     vertices = vertices.copy()
     vertices[moved] = stretched[moved]
     keep = ~doubtful | closes | patches.chosen(as_it_is, len(faces))
-    keep[keep] = _worth_keeping(vertices, faces[keep], ~doubtful[keep], votes.upon, away[keep])
+    supported = np.where(closes, np.nan, ~doubtful)
+    keep[keep] = _worth_keeping(vertices, faces[keep], supported[keep], votes.upon, away[keep])
     return mesh_repair.compacted(vertices, faces[keep])
 
 
@@ -115,25 +119,41 @@ def _asked_again(
         ballot.add(camera, depths)
     votes = ballot.votes
     through[tight] = votes.refuted[corner].any(axis=1)
-    upon[tight] = ((votes.upon > 0) & ~votes.refuted)[corner].all(axis=1)
+    upon[tight] = ((votes.upon > 0) & ~votes.unknown & ~votes.refuted)[corner].all(axis=1)
     hidden[tight] = votes.hidden[corner].any(axis=1)
     return stretched, through, upon, hidden
+
+
+def _far_from(
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    there: NDArray[np.bool_],
+    asked: NDArray[np.bool_],
+    reach: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """(F,) which of the faces asked for have no vertex of some other faces within their reach (F,)."""
+    far = np.zeros(len(faces), bool)
+    if asked.any() and there.any():
+        tree = cKDTree(vertices[np.unique(faces[there])])
+        far[asked] = tree.query(vertices[faces[asked]].mean(axis=1), workers=thread_count())[0] > reach[asked]
+    return far
 
 
 def _worth_keeping(
     vertices: NDArray[np.float64],
     faces: NDArray[np.int32],
-    supported: NDArray[np.bool_],
+    supported: NDArray[np.float64],
     upon: NDArray[np.int32],
     away: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
     """(F,) whether the part that a face belongs to is no bubble around stray points and no stray fragment: mostly
-    supported, and either large, as the cameras see it, or seen by many photos.
+    supported (1, 0, or nan where that does not count), and either large, as the cameras see it, or seen by many photos.
     """
     count, part = mesh_repair.face_components(faces)
     area = np.maximum(mesh_repair.areas(vertices, faces), 1e-30)
     whole = np.bincount(part, area, count)
-    share = np.bincount(part, area * supported, count) / whole
+    judged = np.where(np.isnan(supported), 0, area)
+    share = np.bincount(part, judged * (supported > 0), count) / np.maximum(np.bincount(part, judged, count), 1e-30)
     photos = np.bincount(part, area * upon[faces].mean(axis=1), count) / whole
     looks = np.bincount(part, area / np.maximum(away, 1e-12) ** 2, count)
     worth = share >= _LEAST_SUPPORTED
