@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import hypothesis
 import pytest
 import sqlalchemy
 
 from e2e3d_assets.settings import Settings
 
 DATA = Path(__file__).parent / "data"
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
