@@ -13,9 +13,21 @@ CAMERAS = [orbit_camera(np.zeros(3), 1.0, np.array([np.cos(a), np.sin(a), 0.35])
 POND = 0.25  # half width of what has no points
 
 
+def _joined(*parts: trimesh.Trimesh) -> trimesh.Trimesh:
+    whole = trimesh.util.concatenate(parts)
+    assert isinstance(whole, trimesh.Trimesh)
+    return whole
+
+
+def _box(extents: list[float]) -> trimesh.Trimesh:
+    fine = trimesh.creation.box(extents).subdivide_to_size(0.04)
+    assert isinstance(fine, trimesh.Trimesh)
+    return fine
+
+
 def _bulging_floor() -> trimesh.Trimesh:
     """4 by 4, level but for a bulge over the pond."""
-    floor = trimesh.creation.box([4, 4, 0.5]).subdivide_to_size(0.04)
+    floor = _box([4, 4, 0.5])
     inside = np.clip(1 - (floor.vertices[:, :2] / POND) ** 2, 0, 1).prod(axis=1)
     upper = floor.vertices[:, 2] > 0
     floor.vertices[upper, 2] += 0.15 * inside[upper]
@@ -25,7 +37,7 @@ def _bulging_floor() -> trimesh.Trimesh:
 
 def _seen(scene: trimesh.Trimesh, doubted: trimesh.Trimesh | None = None) -> list[DepthView]:
     """Depth maps of a scene and a doubted thing, of which only the first photos know."""
-    whole = trimesh.util.concatenate([scene, doubted]) if doubted else scene
+    whole = _joined(scene, doubted) if doubted else scene
     casters = [Raycaster(mesh.vertices, mesh.faces) for mesh in (scene, whole)]
     views = []
     for index, camera in enumerate(CAMERAS):
@@ -62,7 +74,7 @@ def test_a_bulge_becomes_floor_but_a_pit_stays_open(depth: float):
         trimesh.creation.box([2 - POND, 2 * POND, 0.01]).apply_translation([sign * (1 + POND / 2), 0, -0.005])
         for sign in (-1, 1)
     ]
-    kept = _kept(_bulging_floor(), _ground(1.9), _seen(trimesh.util.concatenate([pit, *rim])))
+    kept = _kept(_bulging_floor(), _ground(1.9), _seen(_joined(pit, *rim)))
     over = kept.vertices[(np.abs(kept.vertices[:, :2]) < POND * 0.8).all(axis=1)]
     if depth:
         assert not len(over)
@@ -73,11 +85,11 @@ def test_a_bulge_becomes_floor_but_a_pit_stays_open(depth: float):
 
 def test_stray_fragments_go_unless_many_photos_see_them():
     """Fails if crumbs that two photos made up float around the model, or if a lamp above the street is lost."""
-    floor = trimesh.creation.box([4, 4, 0.01]).apply_translation([0, 0, -0.005]).subdivide_to_size(0.04)
+    floor = _box([4, 4, 0.01]).apply_translation([0, 0, -0.005])
     crumb = trimesh.creation.icosphere(3, 0.06)
     lamp, stray = crumb.copy().apply_translation([0, 0, 0.5]), crumb.copy().apply_translation([0.9, 0.9, 0.6])
     points = np.concatenate([_ground(1.9), *[each.subdivide().vertices for each in (lamp, stray)]])
-    views = _seen(trimesh.util.concatenate([floor, lamp]), stray)
-    kept = _kept(trimesh.util.concatenate([floor, lamp, stray]), points, views)
+    views = _seen(_joined(floor, lamp), stray)
+    kept = _kept(_joined(floor, lamp, stray), points, views)
     heights = {round(abs(float(part.centroid[2])), 1) for part in kept.split(only_watertight=False)}
     assert heights == {0.0, 0.5}
