@@ -14,3 +14,9 @@ Every stage is a function ``stage(inputs..., out, options, monitor) -> Figures``
 World frame: right-handed, z up; metres and east-north-up where the photos carry GPS, else an arbitrary scale.
 Camera frame: OpenCV/COLMAP (x right, y down, z forward); pixel (0.5, 0.5) is the centre of the top-left pixel.
 """
+
+import os
+
+# for OpenBLAS, which reads it when numpy is first imported: our products are of 3×3 matrices, and its waiting threads
+# spin, which doubled the CPU time of fusion
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -9,7 +9,8 @@ is read or written while the kernels have the other:
 1. *search*: coarse depth maps (half size) from the photos alone;
 2. *refine*: coarse maps made consistent with each other, then full size from the photos alone: the neighbours' coarse
    depths settle what is ambiguous, but would only blur what is sharp;
-3. *confirm*: what no neighbour confirms is emptied, what is left gets its confidence.
+3. *confirm*: what no neighbour confirms is taken from the coarsest maps as far as these are confirmed, or else
+   emptied; what is left gets its confidence.
 
 Each step is a function from directories to a directory and takes a subset of photos, so that several processes or
 machines can share one set: run a step's chunks, give all their directories to the next step's.
@@ -32,25 +33,31 @@ from .background import two_at_a_time
 from .errors import BadInput
 from .monitor import Figures, Monitor
 from .options import DepthMapsOptions
-from .stereo import consistency, formats, photos, previews
+from .stereo import formats, photos, previews
+from .stereo.confirmation import confirmed, filled
 from .stereo.devices import kernels_for
 from .stereo.estimation import Level, Problem, estimate
-from .stereo.packing import compare_depths
 from .stereo.propagation import State
-from .stereo.silhouettes import without_rims
-from .stereo.states import folder_of, has_state, load_depth, load_state, save_state
+from .stereo.silhouettes import away_from_blank
+from .stereo.states import (
+    QUARTER,
+    folder_of,
+    has_state,
+    load_array,
+    load_depth,
+    load_state,
+    save_array,
+    save_state,
+)
 from .stereo.views import Camera, ReferencePlan, SparseScene, plan_references, read_scene
 from .stereo.warming import warm_up
 
-ALGORITHM_VERSION = "4"
+ALGORITHM_VERSION = "5"
 WITNESSES = 12
 """Photos that may confirm a depth. More than it is estimated from: confirming is cheap."""
 
 _MOST_PIXELS = 2.0
-_MOST_PIXELS_ONE_WITNESS = 1.0
-_MOST_COST = 0.7
-_MOST_COST_ONE_WITNESS = 0.5
-_SPECKLE_PIXELS_PER_MEGAPIXEL = 100
+_MOST_PIXELS_QUARTER = 1.0
 _HALF_SIZE = 0.5
 _MOST_MISFIT = 0.01  # widths of a photo; good models have a thousandth
 
@@ -177,11 +184,14 @@ def search_depth_maps(
     """
     plan = DepthPlan.read(undistorted, options)
     kernels = kernels_for(options.device)
-    levels = [Level(0.25, options.quarter_sweeps), Level(_HALF_SIZE, options.half_sweeps)]
+    quarter, half = Level(0.25, options.quarter_sweeps), Level(_HALF_SIZE, options.half_sweeps)
 
     def search(reference: ReferencePlan) -> None:
         problem = _problem(undistorted, plan, reference, options, out / "grey")
-        save_state(out, plan.name(reference), estimate(problem, levels, kernels, between_sweeps=monitor.check))
+        state = estimate(problem, [quarter], kernels, between_sweeps=monitor.check)
+        save_state(out, plan.name(reference), state, QUARTER)
+        state = estimate(problem, [half], kernels, state, between_sweeps=monitor.check)
+        save_state(out, plan.name(reference), state)
 
     what = f"coarse depth of {{}} ({kernels.device})"
     two_at_a_time(plan.unfinished(photos, partial(has_state, out), what, monitor), search)
@@ -223,6 +233,10 @@ def refine_depth_maps(
             for source in reference.sources
         ]
         state = estimate(problem, levels, kernels, load_state(coarse, name), neighbours, monitor.check)
+        quarter = load_state(coarse, name, QUARTER)
+        trusted = _confirmed(undistorted, plan, reference, quarter, searched, QUARTER)
+        save_array(out, name, "trusted" + QUARTER, trusted)
+        save_array(out, name, "planes" + QUARTER, quarter.planes)
         save_state(out, name, state)
 
     what = f"depth of {{}} ({kernels.device})"
@@ -252,12 +266,17 @@ def confirm_depth_maps(
 
     def confirm(reference: ReferencePlan) -> None:
         name = plan.name(reference)
-        state = load_state(folder_of(refined, name), name)
-        confidence = _confirmed(undistorted, plan, reference, state, refined)
-        kept = confidence > 0
-        formats.write_map(formats.map_path(out, "depth", name), np.where(kept, state.planes[..., 3], np.float32(0)))
-        normals = np.where(kept[..., None], state.planes[..., :3], np.float32(0))
-        formats.write_map(formats.map_path(out, "normal", name), normals)
+        own = folder_of(refined, name)
+        state = load_state(own, name)
+        planes, confidence = filled(
+            plan.cameras[reference.photo],
+            state,
+            _confirmed(undistorted, plan, reference, state, refined),
+            load_array(own, name, "planes" + QUARTER),
+            load_array(own, name, "trusted" + QUARTER),
+        )
+        formats.write_map(formats.map_path(out, "depth", name), planes[..., 3])
+        formats.write_map(formats.map_path(out, "normal", name), planes[..., :3])
         formats.write_map(formats.map_path(out, "confidence", name), confidence)
 
     two_at_a_time(plan.unfinished(photos, partial(_has_maps, out), "confirming {}", monitor), confirm)
@@ -324,24 +343,18 @@ def _fate(plan: DepthPlan, reference: ReferencePlan, out: Path) -> dict[str, Any
 
 
 def _confirmed(
-    undistorted: Path, plan: DepthPlan, reference: ReferencePlan, state: State, refined: Sequence[Path]
+    undistorted: Path, plan: DepthPlan, reference: ReferencePlan, state: State, folders: Sequence[Path], size: str = ""
 ) -> NDArray[np.float32]:
-    """Confidence of each pixel; 0 where the depth is not to be believed."""
+    """Confidence of each pixel of a photo's state of some size; 0 where the depth is not to be believed."""
+    name = plan.name(reference)
     witnesses = [witness for witness in reference.witnesses if witness in plan.with_depth]
-    if not witnesses:
-        return np.zeros(state.costs.shape, np.float32)
-    camera = plan.cameras[reference.photo]
-    others = [plan.cameras[witness] for witness in witnesses]
-    compared = compare_depths(camera, others, [load_depth(refined, plan.scene.names[w]) for w in witnesses])
-    depth = np.ascontiguousarray(state.planes[..., 3])
-    found = consistency.agreement(depth, compared, _MOST_PIXELS, _MOST_PIXELS_ONE_WITNESS)
-    agreed = ((found.views >= 2) & (state.costs < _MOST_COST)) | (
-        (found.close_views >= 1) & (state.costs < _MOST_COST_ONE_WITNESS)
-    )
-    photo = photos.read_grey(undistorted, plan.name(reference), camera)
-    kept = without_rims(np.where(agreed, depth, np.float32(0)), photo)
-    kept[consistency.speckles(kept, round(_SPECKLE_PIXELS_PER_MEGAPIXEL * depth.size / 1e6))] = 0
-    return np.where(kept > 0, consistency.confidence(state.costs, found, _MOST_PIXELS), np.float32(0))
+    depths = [load_depth(folders, plan.scene.names[witness], size) for witness in witnesses]
+    cameras = [plan.cameras[w].resized(d.shape[1], d.shape[0]) for w, d in zip(witnesses, depths, strict=True)]
+    camera = plan.cameras[reference.photo].resized(state.costs.shape[1], state.costs.shape[0])
+    photo = photos.read_grey(undistorted, name, camera)
+    if size == QUARTER:
+        return away_from_blank(confirmed(camera, photo, state, cameras, depths, _MOST_PIXELS_QUARTER), photo)
+    return confirmed(camera, photo, state, cameras, depths, _MOST_PIXELS)
 
 
 def _problem(

@@ -44,10 +44,19 @@ def agreement(
         others: the other photos' depth maps, from :func:`.packing.compare_depths`.
         most_pixels, most_pixels_close: tolerances.
     """
-    views, close_views = np.zeros((2, *depth.shape), np.uint8)
-    error = np.zeros(depth.shape, np.float32)
-    _count_agreeing(depth, others, np.float32(most_pixels), np.float32(most_pixels_close), views, close_views, error)
-    return Agreement(views, close_views, error)
+    found = Agreement(
+        np.zeros(depth.shape, np.uint8), np.zeros(depth.shape, np.uint8), np.zeros(depth.shape, np.float32)
+    )
+    _count_agreeing(
+        depth,
+        others,
+        np.float32(most_pixels),
+        np.float32(most_pixels_close),
+        found.views,
+        found.close_views,
+        found.error,
+    )
+    return found
 
 
 @parallel

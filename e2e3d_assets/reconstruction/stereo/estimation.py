@@ -120,22 +120,12 @@ class LevelEstimator:
 
     def refine(self, coarse: State) -> State:
         """The planes of a coarser (or as fine a) level, evaluated at this level's pixels."""
-        height, width = self._mask.shape
-        coarse_height, coarse_width = coarse.views.shape
-        rows = np.arange(height) * coarse_height // height
-        columns = np.arange(width) * coarse_width // width
+        planes, rows, columns = continued_planes(coarse.planes, self._camera)
         taken = np.ix_(rows, columns)
-        planes = np.ascontiguousarray(coarse.planes[taken])
         views = np.where(self._mask, coarse.views[taken], np.uint32(0))
-        here = self._along_rays(planes, np.arange(width), np.arange(height))
-        there = self._along_rays(
-            planes, (columns + 0.5) * width / coarse_width - 0.5, (rows + 0.5) * height / coarse_height - 0.5
-        )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            depth = planes[..., 3] * there / here
         near, far = self._problem.depth_range[0] / _BEYOND, self._problem.depth_range[1] * _BEYOND
-        good = (depth > near) & (depth < far)
-        planes[..., 3] = np.where(good, depth, np.clip(planes[..., 3], near, far))
+        good = (planes[..., 3] > near) & (planes[..., 3] < far)
+        planes[..., 3] = np.where(good, planes[..., 3], np.clip(coarse.planes[..., 3][taken], near, far))
         planes[views == 0, 3] = 0
         return State(planes, np.zeros(views.shape, np.float32), views)
 
@@ -173,12 +163,38 @@ class LevelEstimator:
             self._seed,
         )
 
-    def _along_rays(self, planes: NDArray[np.float32], x: NDArray, y: NDArray) -> NDArray[np.float32]:
-        """Product of each plane's normal and the ray through column x, row y."""
-        K = self._camera.K
-        rx = ((x - K[0, 2]) / K[0, 0]).astype(np.float32)[None, :]
-        ry = ((y - K[1, 2]) / K[1, 1]).astype(np.float32)[:, None]
-        return planes[..., 0] * rx + planes[..., 1] * ry + planes[..., 2]
+
+def continued_planes(
+    coarse: NDArray[np.float32], camera: Camera
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """A smaller (or as large a) map's planes at the camera's pixels, and the rows and columns that they are taken from.
+
+    Args:
+        coarse: (height, width, 4), as in :class:`.propagation.State`; seen from the same place.
+        camera: at the size wanted. A depth may come out negative or not finite, where a plane is seen edge-on.
+    """
+    coarse_height, coarse_width = coarse.shape[:2]
+    rows = np.arange(camera.height) * coarse_height // camera.height
+    columns = np.arange(camera.width) * coarse_width // camera.width
+    planes = np.ascontiguousarray(coarse[np.ix_(rows, columns)])
+    here = _along_rays(planes, camera, np.arange(camera.width), np.arange(camera.height))
+    there = _along_rays(
+        planes,
+        camera,
+        (columns + 0.5) * camera.width / coarse_width - 0.5,
+        (rows + 0.5) * camera.height / coarse_height - 0.5,
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        planes[..., 3] = planes[..., 3] * there / here
+    return planes, rows, columns
+
+
+def _along_rays(planes: NDArray[np.float32], camera: Camera, x: NDArray, y: NDArray) -> NDArray[np.float32]:
+    """Product of each plane's normal and the ray through column x, row y."""
+    K = camera.K
+    rx = ((x - K[0, 2]) / K[0, 0]).astype(np.float32)[None, :]
+    ry = ((y - K[1, 2]) / K[1, 1]).astype(np.float32)[:, None]
+    return planes[..., 0] * rx + planes[..., 1] * ry + planes[..., 2]
 
 
 def _reduced(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:

@@ -33,7 +33,7 @@ def write_map(path: Path, values: NDArray[np.float32]) -> None:
     unfinished = path.with_name(path.name + ".unfinished")
     with unfinished.open("wb") as file:
         file.write(f"{width}&{height}&{channels}&".encode())
-        file.write(np.ascontiguousarray(planar, "<f4").tobytes())
+        file.write(np.ascontiguousarray(planar, "<f4").data)
     unfinished.replace(path)
 
 

@@ -10,6 +10,7 @@ joints, that does no harm. So pixels go only from the rim inwards, where they lo
 pole before a bright wall stays), and no farther than a patch reaches.
 """
 
+import cv2
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
@@ -41,6 +42,19 @@ def without_rims(depth: NDArray[np.float32], photo: NDArray[np.uint8]) -> NDArra
         before = gone.copy()
         _take_off_rim(depth, photo, blank, before, gone)
     return np.where(gone, _ZERO, depth)
+
+
+def away_from_blank(trusted: NDArray[np.float32], photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Confidence less all that lies within two pixels of what is unknown and blank: islands in the sky, blurred rims.
+
+    Args:
+        trusted: (height, width), 0 where unknown.
+        photo: (height, width) grey.
+    """
+    grey = photo.astype(np.float32)
+    variance = cv2.blur(grey * grey, (3, 3)) - cv2.blur(grey, (3, 3)) ** 2
+    nothing = (trusted == 0) & (variance < _BLANK)
+    return np.where(cv2.dilate(nothing.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0, _ZERO, trusted)
 
 
 @parallel

@@ -1,4 +1,5 @@
-"""What the steps of depth_maps keep of each photo between them: ``planes``, ``costs``, ``views``, one array each.
+"""What the steps of depth_maps keep of each photo between them: ``planes``, ``costs``, ``views``, one array each; of
+the quarter size too, ``planes_quarter`` and so on, and what others confirm of it, ``trusted_quarter``.
 
 What belongs here: these files. What does not: the reduced photos beside them (:mod:`.photos`), the products' maps
 (:mod:`.formats`).
@@ -12,30 +13,42 @@ from numpy.typing import NDArray
 
 from .propagation import State
 
+QUARTER = "_quarter"
+
 
 def has_state(folder: Path, name: str) -> bool:
     """Whether the photo's state is there, and whole."""
     return _path(folder, name, "planes").exists()
 
 
-def save_state(folder: Path, name: str, state: State) -> None:
+def save_state(folder: Path, name: str, state: State, size: str = "") -> None:
     """Write a photo's state. Planes come last and by renaming: where they are, the state is whole."""
-    for part, values in (("views", state.views), ("costs", state.costs), ("planes", state.planes)):
-        path = _path(folder, name, part)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished.npy")
-        np.save(unfinished, values)
-        unfinished.replace(path)
+    for part in ("views", "costs", "planes"):
+        save_array(folder, name, part + size, getattr(state, part))
 
 
-def load_state(folder: Path, name: str) -> State:
+def save_array(folder: Path, name: str, part: str, values: NDArray) -> None:
+    """Write one array of a photo; it appears complete or not at all."""
+    path = _path(folder, name, part)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished.npy")
+    np.save(unfinished, values)
+    unfinished.replace(path)
+
+
+def load_array(folder: Path, name: str, part: str) -> NDArray[np.float32]:
+    """Read one array of a photo."""
+    return np.load(_path(folder, name, part))
+
+
+def load_state(folder: Path, name: str, size: str = "") -> State:
     """Read a photo's state."""
-    return State(*(np.load(_path(folder, name, part)) for part in ("planes", "costs", "views")))
+    return State(*(np.load(_path(folder, name, part + size)) for part in ("planes", "costs", "views")))
 
 
-def load_depth(folders: Sequence[Path], name: str) -> NDArray[np.float32]:
+def load_depth(folders: Sequence[Path], name: str, size: str = "") -> NDArray[np.float32]:
     """The depths alone, (height, width), from the folder that has the photo's state."""
-    planes = np.load(_path(folder_of(folders, name), name, "planes"), mmap_mode="r")
+    planes = np.load(_path(folder_of(folders, name), name, "planes" + size), mmap_mode="r")
     return np.ascontiguousarray(planes[..., 3])
 
 

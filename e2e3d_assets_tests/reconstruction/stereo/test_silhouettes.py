@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from e2e3d_assets.reconstruction.stereo.silhouettes import without_rims
+from e2e3d_assets.reconstruction.stereo.silhouettes import away_from_blank, without_rims
 
 SIZE = 64
 THING = np.s_[20:44, 20:44]
@@ -60,3 +60,16 @@ def test_plain_poles_stay():
     assert (kept[:, 30:34] == 2.0).all()
     assert not kept[:, 27:29].any()
     assert not kept[:, 35:37].any()
+
+
+def test_islands_and_rims_in_a_blank_sky_go() -> None:
+    """At a quarter of the size clouds agree by chance, and an outline's patch reaches sixteen pixels into the sky."""
+    photo = np.full((40, 60), 200, np.uint8)
+    photo[:, 30:] = np.random.default_rng(0).integers(0, 255, (40, 30))
+    trusted = np.zeros((40, 60), np.float32)
+    trusted[10:13, 10:13] = 0.5
+    trusted[:, 28:] = 0.5
+    trusted[20, 45] = 0
+    kept = away_from_blank(trusted, photo) > 0
+    assert not kept[:, :29].any()
+    assert kept[:, 31:].sum() == 40 * 29 - 1
