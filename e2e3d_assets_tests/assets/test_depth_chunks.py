@@ -99,14 +99,14 @@ def test_killed_run_goes_on_after_its_finished_chunks(store, instance, monkeypat
     plain = depth.estimate
 
     def fails_late(*arguments, **named):
-        if len(estimated) == 8:
+        if len(estimated) == 13:
             raise BadInput("The power is gone", "Wait")
         estimated.append(arguments)
         return plain(*arguments, **named)
 
     monkeypatch.setattr(depth, "estimate", fails_late)
     assert not _run(instance).success
-    assert len(estimated) == 8, "five photos searched, three refined"
+    assert len(estimated) == 13, "five photos searched at two sizes, three refined"
     assert [name for name in store.assets("banana") if "refined" in name] == [
         "depth_maps.refined.1_of_3",
         "depth_maps.refined.2_of_3",
