@@ -110,8 +110,7 @@ def _about_registration(photos: PhotosSummary, sparse: SparseSummary) -> Iterato
             advice="Take photos that show parts of both, so that the groups join.",
         )
     if sparse.look_alikes:
-        given_names = {photo.image: photo.name for photo in photos.items}
-        one, other = (given_names.get(name, name) for name in sparse.look_alikes[0])
+        one, other = _given_names(sparse.look_alikes[0], photos.items)
         yield QualityWarning(
             code="look_alike_parts",
             severity="warning",
@@ -121,8 +120,7 @@ def _about_registration(photos: PhotosSummary, sparse: SparseSummary) -> Iterato
             advice="Compare it with the place there; if it is wrong, add photos all the way from one to the other.",
         )
     if sparse.folded:
-        given_names = {photo.image: photo.name for photo in photos.items}
-        one, other = (given_names.get(name, name) for name in sparse.folded[0])
+        one, other = _given_names(sparse.folded[0], photos.items)
         yield QualityWarning(
             code="folded_sides",
             severity="warning",
@@ -131,6 +129,12 @@ def _about_registration(photos: PhotosSummary, sparse: SparseSummary) -> Iterato
             "over the other, or the surroundings have changed.",
             advice="If the thing has two like sides, add photos all the way around from one to the other.",
         )
+
+
+def _given_names(names: Sequence[str], photos: Sequence[PhotoRecord]) -> list[str]:
+    """What people called the photos that the model knows by these names."""
+    given = {photo.image: photo.name for photo in photos}
+    return [given.get(name, name) for name in names]
 
 
 def _neighbours_of_lost(photos: Sequence[PhotoRecord]) -> str:
