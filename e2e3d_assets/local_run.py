@@ -17,7 +17,7 @@ from dagster._core.execution.plan.objects import StepFailureData
 from rich.console import Console
 
 from . import definitions
-from .instance import open_instance, prepare_dagster_home
+from .instance import dagster_home, open_instance
 from .jobs import QUIET_CONSOLE
 from .partitions import DELETED, image_sets, slug
 from .presets import Options, Quality
@@ -105,11 +105,10 @@ def serve_dagster(sample: Path | None, name: str | None, host: str, port: int) -
         Unusable: no photos at that path, or no name to be made of it.
     """
     settings = Settings()
-    # Who opens a new instance first creates its databases; the processes, all at once, would be in each other's way.
-    with open_instance(settings) as instance:
+    with open_instance(settings) as instance:  # made before its processes open it, all at once
         if sample is not None:
             _upload(sample, _image_set(sample, name), settings, instance)
-    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(settings))
+    os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
     return serve_everything(host, port)
 
 
