@@ -1,7 +1,7 @@
 """The ops inside the asset depth_maps: how one big image set is shared among steps, processes and machines.
 
 What belongs here: how chunks are named, and what each of them reads. What does not: what the steps compute
-(:mod:`e2e3d_assets.reconstruction.depth`).
+(:mod:`e2e3d_assets.reconstruction.stereo.steps`).
 
 Each of the three steps needs what the one before it made of *neighbouring* photos, so it begins when all chunks of that
 one are done. Dagster carries only this order and the chunks' names, such as ``2_of_7``; what a chunk makes is kept in
@@ -37,7 +37,7 @@ def plan_chunks(
 @stage_op(ins={"chunk": _ORDER}, out=dg.Out(dg.Nothing), pool="cpu_heavy")
 def search(context: dg.OpExecutionContext, stages: Stages, undistorted_photos: Artifact) -> None:
     """Coarse depth maps of a chunk, from the photos alone."""
-    from ..reconstruction.depth import search_depth_maps
+    from ..reconstruction.stereo.steps import search_depth_maps
 
     chunk = context.get_mapping_key() or ""
     photos = stages.ask(context, _chunks, undistorted_photos)[chunk]
@@ -52,7 +52,7 @@ def search(context: dg.OpExecutionContext, stages: Stages, undistorted_photos: A
 @stage_op(ins={"chunk": _ORDER}, out=dg.Out(dg.Nothing), pool="cpu_heavy")
 def refine(context: dg.OpExecutionContext, stages: Stages, undistorted_photos: Artifact) -> None:
     """Full-size depth maps of a chunk, consistent with the neighbours' coarse ones."""
-    from ..reconstruction.depth import refine_depth_maps
+    from ..reconstruction.stereo.steps import refine_depth_maps
 
     _go_on(context, stages, undistorted_photos, "searched", refine_depth_maps, "refined")
 
@@ -60,7 +60,7 @@ def refine(context: dg.OpExecutionContext, stages: Stages, undistorted_photos: A
 @stage_op(ins={"chunk": _ORDER}, out=dg.Out(dg.Nothing), pool="cpu_heavy")
 def confirm(context: dg.OpExecutionContext, stages: Stages, undistorted_photos: Artifact) -> None:
     """Depth maps of a chunk, as far as the neighbours' confirm them."""
-    from ..reconstruction.depth import confirm_depth_maps
+    from ..reconstruction.stereo.steps import confirm_depth_maps
 
     _go_on(context, stages, undistorted_photos, "refined", confirm_depth_maps, "confirmed")
 
@@ -86,7 +86,7 @@ def put_together(
 
 def _chunks(undistorted: Path, options: DepthMapsOptions) -> dict[str, list[str]]:
     """Photos by the chunk's name; none if one chunk would hold the whole set."""
-    from ..reconstruction.depth import split_photos
+    from ..reconstruction.stereo.plan import split_photos
 
     chunks = split_photos(undistorted, options, Settings().depth_chunk_photos)
     return {f"{number}_of_{len(chunks)}": photos for number, photos in enumerate(chunks, 1)} if len(chunks) > 1 else {}
@@ -101,7 +101,7 @@ def _go_on(
     after: str,
 ) -> None:
     """Do a step of a chunk; of the chunks of the step before, only files of the neighbourhood are fetched."""
-    from ..reconstruction.depth import photos_read
+    from ..reconstruction.stereo.plan import photos_read
     from ..reconstruction.stereo.states import photo_of
 
     chunk = context.get_mapping_key() or ""

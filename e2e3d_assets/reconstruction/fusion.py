@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .depth import WITNESSES
 from .errors import BadInput
 from .monitor import Figures, Monitor
 from .options import DenseCloudOptions
 from .stereo import formats, photos, previews
 from .stereo.merging import Maps, Placed, Tolerance, merge
+from .stereo.plan import WITNESSES
 from .stereo.ply import PlyWriter
 from .stereo.views import SparseScene, plan_references, read_scene
 from .stereo.warming import warm_up

@@ -10,8 +10,8 @@ from e2e3d_assets.assets.dense import depth_maps
 from e2e3d_assets.jobs import stage_executor
 from e2e3d_assets.partitions import image_sets
 from e2e3d_assets.progress import LogProgress
-from e2e3d_assets.reconstruction import depth
 from e2e3d_assets.reconstruction.errors import BadInput
+from e2e3d_assets.reconstruction.stereo import steps
 from e2e3d_assets.settings import Settings
 from e2e3d_assets.stages import Stages
 from e2e3d_assets.storage.artifacts import Artifact
@@ -96,7 +96,7 @@ def test_killed_run_goes_on_after_its_finished_chunks(store, instance, monkeypat
     """Prevents a crash after hours from costing all of them."""
     monkeypatch.setenv("E2E3D_DEPTH_CHUNK_PHOTOS", "2")
     estimated: list[object] = []
-    plain = depth.estimate
+    plain = steps.estimate
 
     def fails_late(*arguments, **named):
         if len(estimated) == 13:
@@ -104,7 +104,7 @@ def test_killed_run_goes_on_after_its_finished_chunks(store, instance, monkeypat
         estimated.append(arguments)
         return plain(*arguments, **named)
 
-    monkeypatch.setattr(depth, "estimate", fails_late)
+    monkeypatch.setattr(steps, "estimate", fails_late)
     assert not _run(instance).success
     assert len(estimated) == 13, "five photos searched at two sizes, three refined"
     assert [name for name in store.assets("banana") if "refined" in name] == [

@@ -10,12 +10,13 @@ import numpy as np
 import pycolmap
 import pytest
 
-from e2e3d_assets.reconstruction import depth as stage
-from e2e3d_assets.reconstruction.depth import estimate_depth_maps
+from e2e3d_assets.reconstruction.depth import estimate_depth_maps, join_depth_maps
 from e2e3d_assets.reconstruction.errors import BadInput, Cancelled
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.options import DepthMapsOptions
+from e2e3d_assets.reconstruction.stereo import steps
 from e2e3d_assets.reconstruction.stereo.formats import map_path, read_map
+from e2e3d_assets.reconstruction.stereo.plan import split_photos
 
 from .stereo import scene
 
@@ -83,16 +84,16 @@ def test_chunks_and_resumed_runs_give_the_same(workspace: Path, tmp_path: Path, 
     for folder in (whole, chunked):
         folder.mkdir()
     estimate_depth_maps(workspace, whole, QUICK, Monitor())
-    chunks = stage.split_photos(workspace, QUICK, 3)
+    chunks = split_photos(workspace, QUICK, 3)
     assert chunks == [["000.png", "001.png"], ["002.png", "003.png", "004.png"]]
     searched, refined, confirmed = ([tmp_path / f"{step}{i}" for i in range(2)] for step in ("s", "r", "c"))
     for names, out in zip(chunks, searched, strict=True):
-        stage.search_depth_maps(workspace, out, QUICK, Monitor(), names)
+        steps.search_depth_maps(workspace, out, QUICK, Monitor(), names)
     for names, out in zip(chunks, refined, strict=True):
-        stage.refine_depth_maps(workspace, searched, out, QUICK, Monitor(), names)
+        steps.refine_depth_maps(workspace, searched, out, QUICK, Monitor(), names)
     for names, out in zip(chunks, confirmed, strict=True):
-        stage.confirm_depth_maps(workspace, refined, out, QUICK, Monitor(), names)
-    stage.join_depth_maps(workspace, confirmed, chunked, QUICK, Monitor())
+        steps.confirm_depth_maps(workspace, refined, out, QUICK, Monitor(), names)
+    join_depth_maps(workspace, confirmed, chunked, QUICK, Monitor())
     resumed = tmp_path / "resumed"
     resumed.mkdir()
     cancelled = threading.Event()
@@ -106,13 +107,13 @@ def test_chunks_and_resumed_runs_give_the_same(workspace: Path, tmp_path: Path, 
     with pytest.raises(Cancelled):
         estimate_depth_maps(workspace, resumed, QUICK, Monitor(cancel_late, cancelled))
     estimated: list[object] = []
-    plain = stage.estimate
+    plain = steps.estimate
 
     def counted(*arguments: object, **named: object):
         estimated.append(arguments)
         return plain(*arguments, **named)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(stage, "estimate", counted)
+    monkeypatch.setattr(steps, "estimate", counted)
     estimate_depth_maps(workspace, resumed, QUICK, Monitor())
     assert len(estimated) in (2, 3)  # 003.png, 004.png, and 002.png if it was still in work
     for kind in ("depth", "normal", "confidence"):

@@ -1,0 +1,216 @@
+"""The three steps of depth_maps.
+
+What belongs here: the order of work over photos, and what is kept on disk between steps. What does not: what is done
+with one photo (:mod:`.estimation`, :mod:`.confirmation`), the product's lists and figures (:mod:`..depth`).
+
+The work goes over all photos three times, and each time holds two photos and their sources in memory, of which one
+is read or written while the kernels have the other:
+
+1. *search*: coarse depth maps (half size) from the photos alone;
+2. *refine*: coarse maps made consistent with each other, then full size from the photos alone: the neighbours' coarse
+   depths settle what is ambiguous, but would only blur what is sharp;
+3. *confirm*: what no neighbour confirms is taken from the coarsest maps as far as these are confirmed, or else
+   emptied; what is left gets its confidence.
+
+Each step is a function from directories to a directory and takes a subset of photos, so that several processes or
+machines can share one set: run a step's chunks, give all their directories to the next step's.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..background import two_at_a_time
+from ..monitor import Monitor
+from ..options import DepthMapsOptions
+from . import formats, photos
+from .confirmation import confirmed, filled
+from .devices import kernels_for
+from .estimation import Level, Problem, estimate
+from .plan import DepthPlan
+from .propagation import State
+from .silhouettes import away_from_blank
+from .states import (
+    QUARTER,
+    folder_of,
+    has_state,
+    load_array,
+    load_depth,
+    load_state,
+    save_array,
+    save_state,
+)
+from .views import ReferencePlan
+from .warming import warm_up
+
+_MOST_PIXELS = 2.0
+_MOST_PIXELS_QUARTER = 1.0
+_HALF_SIZE = 0.5
+
+
+def search_depth_maps(
+    undistorted: Path, out: Path, options: DepthMapsOptions, monitor: Monitor, photos: Sequence[str] | None = None
+) -> None:
+    """First step: coarse depth maps of ``photos`` (None: all), each from the photos alone.
+
+    Args:
+        undistorted: as for :func:`..depth.estimate_depth_maps`.
+        out: gets the coarse states and reduced grey photos. Photos whose state is there already are left alone.
+        options: as for every step.
+        monitor: progress per photo.
+        photos: names of the chunk's photos.
+    """
+    plan = DepthPlan.read(undistorted, options)
+    kernels = kernels_for(options.device)
+    quarter, half = Level(0.25, options.quarter_sweeps), Level(_HALF_SIZE, options.half_sweeps)
+
+    def search(reference: ReferencePlan) -> None:
+        problem = _problem(undistorted, plan, reference, options, out / "grey")
+        state = estimate(problem, [quarter], kernels, between_sweeps=monitor.check)
+        save_state(out, plan.name(reference), state, QUARTER)
+        state = estimate(problem, [half], kernels, state, between_sweeps=monitor.check)
+        save_state(out, plan.name(reference), state)
+
+    what = f"coarse depth of {{}} ({kernels.device})"
+    two_at_a_time(_unfinished(plan, photos, partial(has_state, out), what, monitor), search)
+
+
+def refine_depth_maps(
+    undistorted: Path,
+    searched: Sequence[Path],
+    out: Path,
+    options: DepthMapsOptions,
+    monitor: Monitor,
+    photos: Sequence[str] | None = None,
+) -> None:
+    """Second step: full-size depth maps of ``photos`` (None: all), consistent with their sources' coarse ones.
+
+    Args:
+        undistorted: as for :func:`..depth.estimate_depth_maps`.
+        searched: what :func:`search_depth_maps` wrote in all chunks, or at least what it wrote for
+            :func:`photos_read` of these photos.
+        out: gets the full-size states.
+        options: as for every step.
+        monitor: progress per photo.
+        photos: names of the chunk's photos.
+    """
+    plan = DepthPlan.read(undistorted, options)
+    kernels = kernels_for(options.device)
+    levels = [
+        Level(_HALF_SIZE, 0, options.geometric_sweeps),
+        Level(1.0, options.full_sweeps, keeps_views=options.keep_views),
+    ]
+    nothing = np.zeros((2, 2), np.float32)
+
+    def refine(reference: ReferencePlan) -> None:
+        name = plan.name(reference)
+        coarse = folder_of(searched, name)
+        problem = _problem(undistorted, plan, reference, options, coarse / "grey")
+        neighbours = [
+            load_depth(searched, plan.scene.names[source]) if source in plan.with_depth else nothing
+            for source in reference.sources
+        ]
+        state = estimate(problem, levels, kernels, load_state(coarse, name), neighbours, monitor.check)
+        quarter = load_state(coarse, name, QUARTER)
+        trusted = _confirmed(undistorted, plan, reference, quarter, searched, QUARTER)
+        save_array(out, name, "trusted" + QUARTER, trusted)
+        save_array(out, name, "planes" + QUARTER, quarter.planes)
+        save_state(out, name, state)
+
+    what = f"depth of {{}} ({kernels.device})"
+    two_at_a_time(_unfinished(plan, photos, partial(has_state, out), what, monitor), refine)
+
+
+def confirm_depth_maps(
+    undistorted: Path,
+    refined: Sequence[Path],
+    out: Path,
+    options: DepthMapsOptions,
+    monitor: Monitor,
+    photos: Sequence[str] | None = None,
+) -> None:
+    """Third step: keep the depths that other photos confirm, and write COLMAP's maps.
+
+    Args:
+        undistorted: as for :func:`..depth.estimate_depth_maps`.
+        refined: what :func:`refine_depth_maps` wrote in all chunks, or at least what it wrote for
+            :func:`photos_read` of these photos.
+        out: gets ``stereo/{depth,normal,confidence}_maps``.
+        options: as for every step.
+        monitor: progress per photo.
+        photos: names of the chunk's photos.
+    """
+    plan = DepthPlan.read(undistorted, options)
+
+    def confirm(reference: ReferencePlan) -> None:
+        name = plan.name(reference)
+        own = folder_of(refined, name)
+        state = load_state(own, name)
+        planes, confidence = filled(
+            plan.cameras[reference.photo],
+            state,
+            _confirmed(undistorted, plan, reference, state, refined),
+            load_array(own, name, "planes" + QUARTER),
+            load_array(own, name, "trusted" + QUARTER),
+        )
+        formats.write_map(formats.map_path(out, "depth", name), planes[..., 3])
+        formats.write_map(formats.map_path(out, "normal", name), planes[..., :3])
+        formats.write_map(formats.map_path(out, "confidence", name), confidence)
+
+    two_at_a_time(_unfinished(plan, photos, partial(_has_maps, out), "confirming {}", monitor), confirm)
+
+
+def _has_maps(folder: Path, name: str) -> bool:
+    """The confidence map is written last."""
+    return formats.map_path(folder, "confidence", name).exists()
+
+
+def _unfinished(
+    plan: DepthPlan, names: Sequence[str] | None, done: Callable[[str], bool], what: str, monitor: Monitor
+) -> Iterator[ReferencePlan]:
+    """A step's work: chosen photos not ``done``, told as ``what`` of their names. Compiles the kernels first."""
+    warm_up(monitor)
+    chosen = plan.chosen(names)
+    for position, reference in enumerate(chosen):
+        name = plan.name(reference)
+        monitor.progress(position, len(chosen), what.format(name))
+        if not done(name):
+            yield reference
+
+
+def _confirmed(
+    undistorted: Path, plan: DepthPlan, reference: ReferencePlan, state: State, folders: Sequence[Path], size: str = ""
+) -> NDArray[np.float32]:
+    """Confidence of each pixel of a photo's state of some size; 0 where the depth is not to be believed."""
+    name = plan.name(reference)
+    witnesses = [witness for witness in reference.witnesses if witness in plan.with_depth]
+    depths = [load_depth(folders, plan.scene.names[witness], size) for witness in witnesses]
+    cameras = [plan.cameras[w].resized(d.shape[1], d.shape[0]) for w, d in zip(witnesses, depths, strict=True)]
+    camera = plan.cameras[reference.photo].resized(state.costs.shape[1], state.costs.shape[0])
+    photo = photos.read_grey(undistorted, name, camera)
+    if size == QUARTER:
+        return away_from_blank(confirmed(camera, photo, state, cameras, depths, _MOST_PIXELS_QUARTER), photo)
+    return confirmed(camera, photo, state, cameras, depths, _MOST_PIXELS)
+
+
+def _problem(
+    undistorted: Path, plan: DepthPlan, reference: ReferencePlan, options: DepthMapsOptions, grey: Path
+) -> Problem:
+    def read(photo: int) -> NDArray[np.uint8]:
+        return photos.read_grey_once(undistorted, plan.scene.names[photo], plan.cameras[photo], grey)
+
+    camera = plan.cameras[reference.photo]
+    return Problem(
+        camera,
+        [plan.cameras[source] for source in reference.sources],
+        read(reference.photo),
+        [read(source) for source in reference.sources],
+        photos.read_mask(undistorted, plan.name(reference), camera),
+        reference.depth_range,
+        reference.baseline,
+        options.views_per_pixel,
+        reference.photo,
+    )
