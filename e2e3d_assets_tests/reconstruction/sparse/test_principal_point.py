@@ -35,6 +35,13 @@ def test_off_centre_sensor_is_found_by_converging_views():
     assert np.median(rotation_errors_deg(model, poses)) < 0.2 * before
 
 
+def test_sensor_at_the_centre_stays_there():
+    """Rendered photos have no offset: the noise in an estimate of it would turn every camera for nothing."""
+    decision = decide(centre_principal_point(build_model(ring(10))), 1)
+    assert not decision.refine
+    assert "at the centre" in decision.why
+
+
 def test_strip_of_parallel_views_keeps_it():
     """One flight line looking down cannot tell the offset from a shift: refined, it takes up every other error."""
     model = centre_principal_point(build_model(strip(10)))
