@@ -2,21 +2,24 @@
 
 What belongs here: reading it, and which camera of it took a photo. Lengths are in shares of the longer side, and the
 principal point is measured from the centre. A given calibration is not refined. Panoramas (``spherical``) need none:
-the views they are split into have no distortion.
+the views they are split into have no distortion. ``dual``, a blend of a straight and a fisheye projection, is refused:
+COLMAP has no such camera.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+import numpy as np
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import BadInput
 from ..photo_set import PhotoRecord
+from .fisheye62 import nearest_camera
 
 FILE_NAME = "cameras.json"
-COLMAP_MODELS = ("OPENCV", "FULL_OPENCV", "OPENCV_FISHEYE")
+COLMAP_MODELS = ("OPENCV", "FULL_OPENCV", "OPENCV_FISHEYE", "THIN_PRISM_FISHEYE", "RAD_TAN_THIN_PRISM_FISHEYE")
 """Cameras of these models in a COLMAP database are given ones: estimated ones have fewer parameters."""
 _PANORAMAS = ("spherical", "equirectangular")
 _SAME_ASPECT = 0.01
@@ -31,7 +34,9 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    projection_type: Literal["perspective", "simple_radial", "radial", "brown", "fisheye", "fisheye_opencv"]
+    projection_type: Literal[
+        "perspective", "simple_radial", "radial", "brown", "fisheye", "fisheye_opencv", "fisheye62", "fisheye624"
+    ]
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     focal_x: float = Field(gt=0.1, lt=20.0, validation_alias=AliasChoices("focal_x", "focal"))
@@ -42,8 +47,19 @@ class Calibration(BaseModel):
     k2: float = 0.0
     k3: float = 0.0
     k4: float = 0.0
+    k5: float = 0.0
+    k6: float = 0.0
     p1: float = 0.0
     p2: float = 0.0
+    s0: float = 0.0
+    s1: float = 0.0
+    s2: float = 0.0
+    s3: float = 0.0
+
+    @model_validator(mode="after")
+    def _has_a_camera(self) -> Self:
+        self.for_size(self.width, self.height)
+        return self
 
     def for_size(self, width: int, height: int) -> tuple[str, list[float]]:
         """COLMAP's camera model and parameters for photos of this size."""
@@ -54,10 +70,22 @@ class Calibration(BaseModel):
             width / 2 + self.c_x * size,
             height / 2 + self.c_y * size,
         ]
+        if self.projection_type.startswith("fisheye62"):
+            return self._fisheye62(focal_and_centre, height / width)
         if self.projection_type.startswith("fisheye"):
             return "OPENCV_FISHEYE", [*focal_and_centre, self.k1, self.k2, self.k3, self.k4]
         params = [*focal_and_centre, self.k1, self.k2, self.p1, self.p2]
         return ("FULL_OPENCV", [*params, self.k3, 0.0, 0.0, 0.0]) if self.k3 else ("OPENCV", params)
+
+    def _fisheye62(self, focal_and_centre: list[float], height: float) -> tuple[str, list[float]]:
+        name, params = nearest_camera(
+            np.array([self.focal_x, self.focal_y, self.c_x, self.c_y]),
+            np.array([self.k1, self.k2, self.k3, self.k4, self.k5, self.k6]),
+            np.array([self.p1, self.p2]),
+            np.array([self.s0, self.s1, self.s2, self.s3]),
+            height,
+        )
+        return name, [*focal_and_centre, *map(float, params[4:])]
 
 
 def load_calibrations(file: Path) -> dict[str, Calibration]:
