@@ -1,13 +1,17 @@
-"""What a plane costs, on a GPU: :mod:`.matching_cost` in tensors, sample by sample over many pixels at once.
+"""What a plane costs, on a GPU: :mod:`.matching_cost` in tensors.
 
 What belongs here: the photos on the device, and costs of planes. What does not: which planes are tried
 (:mod:`.torch_kernels`).
+
+Pixels with different sets of views are worked on together as pairs of a pixel and a view, each a row of tensors, views
+one after the other: no pair is computed in vain, and the device's own bilinear sampling takes all patches of a view.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
+from torch.nn.functional import grid_sample
 
 from .matching_cost import (
     LIKENESS,
@@ -17,7 +21,6 @@ from .matching_cost import (
     PAD,
     RADIUS,
     SAME_SURFACE,
-    SAMPLES,
     SPATIAL_WEIGHT,
     WORST,
 )
@@ -28,46 +31,77 @@ _FAR_BEHIND = 1e-6
 
 
 class Photos(NamedTuple):
-    """A :class:`.packing.Comparison` on the device."""
+    """A :class:`.packing.Comparison` on the device.
+
+    Attributes:
+        reference, offsets, depths, depth_bases, geometric_weight: as there, but for ``reference``, which is uint8.
+        rays: as there.
+        images: of each view its grey values, (1, 1, height, width) float32, edges repeated.
+        geometry, back: as there, but (16, views).
+        units: (views, 2), a pixel in x and y in the coordinates of :func:`torch.nn.functional.grid_sample`.
+        bits: (views, 1) int32, each view's place in a set.
+        offset_x, offset_y, spatial: (SAMPLES,), a patch's samples and their weights.
+    """
 
     reference: torch.Tensor
     offsets: torch.Tensor
     rays: tuple[float, float, float, float]
-    packed: torch.Tensor
-    bases: torch.Tensor
+    images: tuple[torch.Tensor, ...]
     geometry: torch.Tensor
+    units: torch.Tensor
+    bits: torch.Tensor
+    offset_x: torch.Tensor
+    offset_y: torch.Tensor
+    spatial: torch.Tensor
     depths: torch.Tensor
     depth_bases: torch.Tensor
     back: torch.Tensor
     geometric_weight: float
 
     @classmethod
-    def upload(cls, compared: Comparison, device: str) -> "Photos":
+    def upload(cls, compared: Comparison, device: str) -> Self:
         """Bring photos and depth maps to the device."""
 
         def there(values: np.ndarray) -> torch.Tensor:
-            signed = values.view(np.int32) if values.dtype == np.uint32 else values
-            return torch.from_numpy(np.ascontiguousarray(signed)).to(device)
+            return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+
+        def grey(packed: np.ndarray) -> torch.Tensor:
+            return there(packed.astype(np.uint8))  # its lowest byte
 
         fx, fy, cx, cy = (float(value) for value in compared.rays)
+        widths = compared.geometry[:, 14].astype(int)
+        heights = compared.geometry[:, 13].astype(int) + 2 * PAD
+        images = [
+            grey(compared.packed[base : base + height * width]).float().view(1, 1, height, width)
+            for base, height, width in zip(compared.bases, heights, widths, strict=True)
+        ]
         return cls(
-            there(compared.reference),
+            grey(compared.reference),
             there(compared.offsets),
             (fx, fy, cx, cy),
-            there(compared.packed),
-            there(compared.bases),
-            there(compared.geometry),
+            tuple(images),
+            there(compared.geometry.T),
+            there((2 / (np.stack([widths, heights], 1) - 1)).astype(np.float32)),
+            there(np.arange(len(widths), dtype=np.int32)[:, None]),
+            there(OFFSET_X),
+            there(OFFSET_Y),
+            there(SPATIAL_WEIGHT),
             there(compared.depths),
             there(compared.depth_bases),
-            there(compared.back),
+            there(compared.back.T),
             float(compared.geometric_weight),
         )
 
 
 class Patches(NamedTuple):
-    """Patches around some pixels of the reference: see :func:`.matching_cost.weigh_patch`."""
+    """Patches of the reference, a row each: see :func:`.matching_cost.weigh_patch`.
 
-    photos: Photos
+    Attributes:
+        x, y, rx, ry: the pixel and its ray (rx, ry, 1).
+        weights, centred: (patches, SAMPLES).
+        variance: of the patch.
+    """
+
     x: torch.Tensor
     y: torch.Tensor
     rx: torch.Tensor
@@ -77,61 +111,81 @@ class Patches(NamedTuple):
     variance: torch.Tensor
 
     @classmethod
-    def of(cls, photos: Photos, width: int, pixels: torch.Tensor) -> "Patches":
+    def of(cls, photos: Photos, width: int, pixels: torch.Tensor) -> Self:
         """Patches around pixels, given by their indices in a photo of this width."""
         x, y = pixels % width, pixels // width
         at = (y + PAD) * (width + 2 * PAD) + x + PAD
-        spatial = torch.from_numpy(SPATIAL_WEIGHT).to(pixels.device)
-        values = (photos.reference[at[:, None] + photos.offsets] & 255).float()
-        centre = (photos.reference[at] & 255).float()
-        fall = 1 + float(LIKENESS) * (values - centre[:, None]) ** 2
-        weights = spatial / (fall * fall)
+        values = photos.reference[at[:, None] + photos.offsets].float()
+        fall = 1 + float(LIKENESS) * (values - photos.reference[at][:, None]) ** 2
+        weights = photos.spatial / (fall * fall)
         weights /= weights.sum(1, keepdim=True)
         deviation = values - (weights * values).sum(1, keepdim=True)
         centred = weights * deviation
         fx, fy, cx, cy = photos.rays
         return cls(
-            photos,
             x.float(),
             y.float(),
-            (x.float() - cx) / fx,
-            (y.float() - cy) / fy,
-            weights.T.contiguous(),
-            centred.T.contiguous(),
+            (x - cx) / fx,
+            (y - cy) / fy,
+            weights,
+            centred,
             float(NOISE) + (centred * deviation).sum(1),
         )
 
-    def cost(self, planes: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
-        """Mean cost of (n, 4) planes over (n,) sets of views."""
-        total = torch.zeros_like(self.variance)
-        rest = views
-        while bool((rest != 0).any()):
-            lowest = rest & -rest
-            there = lowest != 0
-            index = torch.log2(lowest.clamp(min=1).float()).round().long()
-            cost = self._photometric(planes, index)
-            if self.photos.geometric_weight > 0:
-                cost = cost + self.photos.geometric_weight * self._geometric(planes, index)
-            total += torch.where(there, cost, 0.0)
-            rest = rest & (rest - 1)
-        count = sum(((views >> bit) & 1) for bit in range(len(self.photos.geometry)))
-        return total / torch.as_tensor(count).clamp(min=1)
 
-    def _project(self, planes: torch.Tensor, view: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        inverse = 1 / planes[:, 3]
-        hz = view[6] * self.x + view[7] * self.y + view[8] + view[11] * inverse
+class Pairs(NamedTuple):
+    """Patches, each as often as it has views, and the view that it is compared in; ordered by view.
+
+    Attributes:
+        photos: the views.
+        patches: one a pair.
+        pixel, view: (pairs,) int64, which pixel and view each pair is of.
+        of_view: pairs of each view.
+        of_pixel: (pixels,) pairs of each pixel.
+    """
+
+    photos: Photos
+    patches: Patches
+    pixel: torch.Tensor
+    view: torch.Tensor
+    of_view: list[int]
+    of_pixel: torch.Tensor
+
+    @classmethod
+    def of(cls, photos: Photos, patches: Patches, views: torch.Tensor) -> Self:
+        """Pairs of patches with their (patches,) sets of views."""
+        members = (views >> photos.bits) & 1
+        view, pixel = members.nonzero(as_tuple=True)
+        at_pairs = Patches(*(values[pixel] for values in patches))
+        return cls(photos, at_pairs, pixel, view, members.sum(1).cpu().tolist(), members.sum(0))
+
+    def cost(self, planes: torch.Tensor) -> torch.Tensor:
+        """Mean cost of each pixel's plane, (pixels, 4), over its views; 0 where there are none."""
+        if not len(self.pixel):
+            return planes.new_zeros(len(planes))
+        nx, ny, nz, depth = planes[self.pixel].unbind(1)
+        inverse = 1 / depth
+        cost = self._photometric(nx, ny, nz, inverse)
+        if self.photos.geometric_weight > 0:
+            cost = cost + self.photos.geometric_weight * self._geometric(inverse)
+        table = cost.new_zeros((len(self.of_view), len(planes)))
+        table[self.view, self.pixel] = cost
+        return table.sum(0) / self.of_pixel.clamp(min=1)
+
+    def _project(self, view: torch.Tensor, inverse: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x, y = self.patches.x, self.patches.y
+        hz = view[6] * x + view[7] * y + view[8] + view[11] * inverse
         scale = 1 / hz.clamp(min=_FAR_BEHIND)
-        u = (view[0] * self.x + view[1] * self.y + view[2] + view[9] * inverse) * scale
-        v = (view[3] * self.x + view[4] * self.y + view[5] + view[10] * inverse) * scale
-        return inverse, hz, scale, u, v
+        u = (view[0] * x + view[1] * y + view[2] + view[9] * inverse) * scale
+        v = (view[3] * x + view[4] * y + view[5] + view[10] * inverse) * scale
+        return hz, scale, u, v
 
-    def _photometric(self, planes: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        photos = self.photos
-        view = list(photos.geometry[index].unbind(1))
-        inverse, hz, scale, u, v = self._project(planes, view)
-        fx, fy, _, _ = photos.rays
-        along = inverse / (planes[:, 0] * self.rx + planes[:, 1] * self.ry + planes[:, 2])
-        slope_x, slope_y = along * planes[:, 0] / fx, along * planes[:, 1] / fy
+    def _photometric(self, nx: torch.Tensor, ny: torch.Tensor, nz: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
+        patches, view = self.patches, self.photos.geometry[:, self.view]
+        hz, scale, u, v = self._project(view, inverse)
+        fx, fy, _, _ = self.photos.rays
+        along = inverse / (nx * patches.rx + ny * patches.ry + nz)
+        slope_x, slope_y = along * nx / fx, along * ny / fy
         zx, zy = view[6] + view[11] * slope_x, view[7] + view[11] * slope_y
         ux = (view[0] + view[9] * slope_x - u * zx) * scale
         uy = (view[1] + view[9] * slope_y - u * zy) * scale
@@ -144,30 +198,34 @@ class Patches(NamedTuple):
         seen &= (
             (u - reach_u > -pad) & (v - reach_v > -pad) & (u + reach_u < last_u + pad) & (v + reach_v < last_v + pad)
         )
-        u, v = torch.where(seen, u, 0.0) + PAD, torch.where(seen, v, 0.0) + PAD
-        ux, uy, vx, vy = (torch.where(seen, slope, 0.0) for slope in (ux, uy, vx, vy))
-        base, stride = photos.bases[index], view[14].long()
-        mean, square, product = torch.zeros_like(u), torch.zeros_like(u), torch.zeros_like(u)
-        for i in range(SAMPLES):
-            sx = u + ux * float(OFFSET_X[i]) + uy * float(OFFSET_Y[i])
-            sy = v + vx * float(OFFSET_X[i]) + vy * float(OFFSET_Y[i])
-            left, top = sx.floor(), sy.floor()
-            word = photos.packed[base + top.long() * stride + left.long()]
-            a, b, c, d = ((word >> shift & 255).float() for shift in (0, 8, 16, 24))
-            above, below = torch.lerp(a, b, sx - left), torch.lerp(c, d, sx - left)
-            value = torch.lerp(above, below, sy - top)
-            weighted = self.weights[i] * value
-            mean += weighted
-            square += weighted * value
-            product += self.centred[i] * value
-        other_variance = (square - mean * mean).clamp(min=0) + float(NOISE)
-        return torch.where(seen, 1 - product / (self.variance * other_variance).sqrt(), float(WORST))
+        affine = torch.stack([u + PAD, ux, uy, v + PAD, vx, vy], 1)
+        values = self._sampled(torch.where(seen[:, None], affine, 0.0))
+        weighted = patches.weights * values
+        mean = weighted.sum(1)
+        other_variance = ((weighted * values).sum(1) - mean * mean).clamp(min=0) + float(NOISE)
+        product = (patches.centred * values).sum(1)
+        return torch.where(seen, 1 - product / (patches.variance * other_variance).sqrt(), float(WORST))
 
-    def _geometric(self, planes: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    def _sampled(self, affine: torch.Tensor) -> torch.Tensor:
+        """Grey values of the views, (pairs, SAMPLES).
+
+        Args:
+            affine: (pairs, 6), where a patch's centre lies in its padded view and what a step along x and along y of
+                the patch is there: u, its two changes, v, its two changes.
+        """
+        centre, along_x, along_y = (affine.view(-1, 2, 3) * self.photos.units[self.view][:, :, None]).split(1, 2)
+        samples = along_x * self.photos.offset_x
+        samples += along_y * self.photos.offset_y
+        samples += centre - 1
+        grid = samples.mT[None]
+        by_view = zip(self.photos.images, grid.split(self.of_view, 1), strict=True)
+        return torch.cat([grid_sample(image, its, align_corners=True)[0, 0] for image, its in by_view if its.numel()])
+
+    def _geometric(self, inverse: torch.Tensor) -> torch.Tensor:
         photos = self.photos
         most = float(GEOMETRIC_MOST)
-        view, back = list(photos.geometry[index].unbind(1)), list(photos.back[index].unbind(1))
-        _, hz, _, u, v = self._project(planes, view)
+        view, back = photos.geometry[:, self.view], photos.back[:, self.view]
+        hz, _, u, v = self._project(view, inverse)
         known = (hz >= _FAR_BEHIND) & (u > -0.5) & (v > -0.5) & (u < view[12] - 0.5) & (v < view[13] - 0.5)
         u, v = torch.where(known, u, 0.0), torch.where(known, v, 0.0)
         width, height = back[14].long(), back[15].long()
@@ -175,16 +233,17 @@ class Patches(NamedTuple):
         left = torch.minimum(x.floor().long().clamp(min=0), width - 2)
         top = torch.minimum(y.floor().long().clamp(min=0), height - 2)
         fx, fy = x - left, y - top
-        at = photos.depth_bases[index] + top * width + left
-        corners = torch.stack([photos.depths[at + step] for step in (0 * width, 0 * width + 1, width, width + 1)])
-        least, largest = corners.amin(0), corners.amax(0)
-        inverses = 1 / corners.clamp(min=1e-12)
-        smooth = torch.lerp(torch.lerp(inverses[0], inverses[1], fx), torch.lerp(inverses[2], inverses[3], fx), fy)
+        at = photos.depth_bases[self.view] + top * width + left
+        a, b, c, d = corners = [photos.depths[at + step] for step in (0, 1, width, width + 1)]
+        least = torch.minimum(torch.minimum(a, b), torch.minimum(c, d))
+        largest = torch.maximum(torch.maximum(a, b), torch.maximum(c, d))
+        a, b, c, d = (1 / corner.clamp(min=1e-12) for corner in corners)
+        smooth = torch.lerp(torch.lerp(a, b, fx), torch.lerp(c, d, fx), fy)
         nearest = photos.depths[at + width * (fy + 0.5).long() + (fx + 0.5).long()]
         same = (least > 0) & (largest < float(SAME_SURFACE) * least)
         inverse = torch.where(same, smooth, 1 / nearest.clamp(min=1e-12))
         bz = back[6] * u + back[7] * v + back[8] + back[11] * inverse
         known &= (same | (nearest > 0)) & (bz >= _FAR_BEHIND)
-        dx = (back[0] * u + back[1] * v + back[2] + back[9] * inverse) / bz - self.x
-        dy = (back[3] * u + back[4] * v + back[5] + back[10] * inverse) / bz - self.y
-        return torch.where(known, torch.hypot(dx, dy).clamp(max=most), most)
+        dx = (back[0] * u + back[1] * v + back[2] + back[9] * inverse) / bz - self.patches.x
+        dy = (back[3] * u + back[4] * v + back[5] + back[10] * inverse) / bz - self.patches.y
+        return torch.where(known, (dx * dx + dy * dy).sqrt().clamp(max=most), most)

@@ -9,6 +9,7 @@ near and far, then the other way round, a few rounds a sweep. Random numbers dif
 digits; the surfaces agree.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,12 +21,12 @@ from .matching_cost import WORST
 from .packing import Comparison
 from .planes import GRAZING
 from .propagation import Search, State
-from .torch_cost import Patches, Photos
+from .torch_cost import Pairs, Patches, Photos
 
-_ROUNDS = 3
-_NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1), (-5, 0), (5, 0), (0, -5), (0, 5))
-_ADJACENT = 4
-_MOST_PIXELS = 1 << 20
+_ROUNDS = 2
+_DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))
+_NEAR, _FAR = 1, 5
+_MOST_PIXELS = 1 << 19
 _FEWEST_PIXELS = 1 << 14
 _NEVER = 1e9
 
@@ -34,7 +35,7 @@ class TorchKernels:
     """:class:`.estimation.Kernels` on one torch device.
 
     Where the device's memory does not suffice, fewer pixels are worked on at once; where that does not help either,
-    the CPU's kernels take over for good.
+    the CPU's kernels take over for good. Calls from several Python threads queue up; each thread has its photos there.
 
     Attributes:
         device: where it works, for people.
@@ -43,7 +44,8 @@ class TorchKernels:
     def __init__(self, device: str) -> None:
         self.device = device
         self._pixels = _MOST_PIXELS
-        self._uploaded: tuple[Comparison, Photos] | None = None
+        self._one_at_a_time = threading.Lock()
+        self._of_thread = threading.local()
 
     def random_planes(self, compared: Comparison, state: State, search: Search) -> None:
         """As :func:`.propagation.random_planes`; cheap, so the CPU does it."""
@@ -62,29 +64,32 @@ class TorchKernels:
         self._run(propagation.sweep, self._sweep, compared, state, search)
 
     def _run(self, on_cpu: Callable[..., None], here: Callable[..., None], *arguments: Any) -> None:
-        while self._pixels >= _FEWEST_PIXELS:
-            try:
-                return here(*arguments)
-            except RuntimeError as error:
-                if not (isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)):
-                    raise
+        with self._one_at_a_time:
+            while self._pixels >= _FEWEST_PIXELS:
+                try:
+                    return here(*arguments)
+                except RuntimeError as error:
+                    if not (isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)):
+                        raise
+                # only now: the error's frames held the tensors
+                self._of_thread.photos = None
+                (torch.mps if self.device == "mps" else torch.cuda).empty_cache()
                 self._pixels //= 2
-                self._uploaded = None
-                torch.cuda.empty_cache()
-        self.device = "cpu, for want of memory on the GPU"
+            self.device = "cpu, for want of memory on the GPU"
         return on_cpu(*arguments)
 
-    def _photos(self, compared: Comparison) -> "Photos":
-        if self._uploaded is None or self._uploaded[0] is not compared:
-            self._uploaded = None
-            self._uploaded = compared, Photos.upload(compared, self.device)
-        return self._uploaded[1]
+    def _photos(self, compared: Comparison) -> Photos:
+        mine = self._of_thread
+        if getattr(mine, "photos", None) is None or mine.compared is not compared:
+            mine.photos = None
+            mine.compared, mine.photos = compared, Photos.upload(compared, self.device)
+        return mine.photos
 
     def _plane_costs(self, compared: Comparison, state: State) -> None:
         photos, fields = self._photos(compared), _Fields.upload(state, self.device)
         for pixels in self._chunks(fields.all_pixels()):
             patches = Patches.of(photos, fields.width, pixels)
-            fields.costs[pixels] = patches.cost(fields.planes[pixels], fields.views[pixels])
+            fields.costs[pixels] = Pairs.of(photos, patches, fields.views[pixels]).cost(fields.planes[pixels])
         state.costs[:] = fields.costs.reshape(state.costs.shape).cpu().numpy()
         state.costs[state.views == 0] = WORST
 
@@ -93,31 +98,30 @@ class TorchKernels:
         count = len(compared.geometry)
         costs = torch.zeros((count, fields.views.numel()), device=self.device)
         for pixels in self._chunks(fields.all_pixels()):
-            patches = Patches.of(photos, fields.width, pixels)
+            patches, planes = Patches.of(photos, fields.width, pixels), fields.planes[pixels]
             for view in range(count):
-                only = torch.full_like(fields.views[pixels], 1 << view)
-                costs[view, pixels] = patches.cost(fields.planes[pixels], only).clamp(0, float(WORST))
+                only = Pairs.of(photos, patches, torch.full_like(pixels, 1 << view))
+                costs[view, pixels] = only.cost(planes).clamp(0, float(WORST))
         units = (costs * 127).to(torch.uint8).reshape(count, *state.views.shape).cpu().numpy()
         propagation.choose_views_by(np.ascontiguousarray(units), state, most_views)
 
     def _sweep(self, compared: Comparison, state: State, search: Search) -> None:
         photos, fields = self._photos(compared), _Fields.upload(state, self.device)
         random = torch.Generator(self.device).manual_seed(search.seed)
-        for _ in range(_ROUNDS):
-            for colour in (0, 1):
-                chosen = fields.all_pixels()
-                chosen = chosen[(chosen // fields.width + chosen % fields.width) % 2 == colour]
-                for pixels in self._chunks(chosen):
-                    _improve(photos, fields, pixels, search, random)
+        pixels = fields.all_pixels()
+        colour = (pixels // fields.width + pixels % fields.width) % 2
+        for chosen in (pixels[colour == 0], pixels[colour == 1]) * _ROUNDS:
+            for piece in self._chunks(chosen):
+                _improve(photos, fields, piece, search, random)
         for ours, theirs in zip(state, (fields.planes, fields.costs, fields.views), strict=True):
             ours[:] = theirs.reshape(ours.shape).cpu().numpy().astype(ours.dtype)
 
     def _chunks(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return pixels.split(self._pixels)
+        return pixels.split(self._pixels) if len(pixels) else ()
 
 
 class _Fields(NamedTuple):
-    """A :class:`.propagation.State` on the device, flat; views as int64."""
+    """A :class:`.propagation.State` on the device, flat; views as int32."""
 
     planes: torch.Tensor
     costs: torch.Tensor
@@ -128,13 +132,12 @@ class _Fields(NamedTuple):
     @classmethod
     def upload(cls, state: State, device: str) -> "_Fields":
         height, width = state.views.shape
-        return cls(
-            torch.from_numpy(state.planes.reshape(-1, 4)).to(device, copy=True),
-            torch.from_numpy(state.costs.ravel()).to(device, copy=True),
-            torch.from_numpy(state.views.astype(np.int64).ravel()).to(device, copy=True),
-            width,
-            height,
-        )
+
+        def there(values: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(values).to(device, copy=True)
+
+        views = state.views.view(np.int32).ravel()
+        return cls(there(state.planes.reshape(-1, 4)), there(state.costs.ravel()), there(views), width, height)
 
     def all_pixels(self) -> torch.Tensor:
         """Indices of the pixels that are estimated."""
@@ -145,49 +148,58 @@ def _improve(photos: Photos, fields: _Fields, pixels: torch.Tensor, search: Sear
     """Offer some pixels better planes, once; the others stay as they are."""
     patches = Patches.of(photos, fields.width, pixels)
     planes, costs, views = fields.planes[pixels], fields.costs[pixels], fields.views[pixels]
-    others = [_neighbour(fields, pixels, dx, dy) for dx, dy in _NEIGHBOURS]
-    adopted = _adopted_views(fields, costs, views, others[:_ADJACENT])
+    near, their_costs = _neighbours(fields, pixels, _NEAR)
+    far, far_costs = _neighbours(fields, pixels, _FAR)
+    adopted = _adopted_views(fields, costs, near, their_costs)
     fresh = adopted != 0
     views = torch.where(fresh, adopted, views)
-    if bool(fresh.any()):
-        costs = torch.where(fresh, patches.cost(planes, views), costs)
+    pairs = Pairs.of(photos, patches, views)
+    fresh_pairs = Pairs.of(photos, patches, adopted)
+    costs = torch.where(fresh, fresh_pairs.cost(planes), costs)
 
-    def offer(trial: torch.Tensor, possible: torch.Tensor) -> None:
+    def offer(trial: torch.Tensor, possible: torch.Tensor, pairs: Pairs = pairs) -> None:
         nonlocal planes, costs
         possible = possible & (trial[:, 3] * float(search.most) >= 1) & (trial[:, 3] * float(search.least) <= 1)
         trial = torch.where(possible[:, None], trial, planes)
-        trial_costs = torch.where(possible, patches.cost(trial, views), _NEVER)
+        trial_costs = torch.where(possible, pairs.cost(trial), _NEVER)
         better = trial_costs < costs
         planes = torch.where(better[:, None], trial, planes)
         costs = torch.where(better, trial_costs, costs)
 
-    for other, exists in others:
-        offer(*_continued(photos, fields, patches, other, exists))
+    cheaper = torch.where(far_costs < their_costs, far, near)
+    for other, its_cost in zip(cheaper, torch.minimum(far_costs, their_costs), strict=True):
+        offer(*_continued(photos, fields, patches, other, its_cost < _NEVER))
     for _ in range(2):
-        offer(_random(patches, search, random), fresh)
+        offer(_random(patches, search, random), fresh, fresh_pairs)
     for depth, normal in ((True, False), (False, True), (True, True)):
         offer(_changed(patches, planes, search, random, depth, normal), torch.ones_like(fresh))
     fields.planes[pixels], fields.costs[pixels], fields.views[pixels] = planes, costs, views
 
 
-def _neighbour(fields: _Fields, pixels: torch.Tensor, dx: int, dy: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each pixel's neighbour, and whether there is one."""
-    x, y = pixels % fields.width + dx, pixels // fields.width + dy
-    inside = (x >= 0) & (y >= 0) & (x < fields.width) & (y < fields.height)
-    other = torch.where(inside, y * fields.width + x, pixels)
-    return other, inside & (fields.views[other] != 0)
+def _neighbours(fields: _Fields, pixels: torch.Tensor, distance: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each pixel's neighbours in four directions, (4, pixels), and their costs, _NEVER where there is none."""
+    x, y = pixels % fields.width, pixels // fields.width
+    others, costs = [], []
+    for dx, dy in _DIRECTIONS:
+        its_x, its_y = x + distance * dx, y + distance * dy
+        inside = (its_x >= 0) & (its_y >= 0) & (its_x < fields.width) & (its_y < fields.height)
+        other = torch.where(inside, its_y * fields.width + its_x, pixels)
+        exists = inside & (fields.views[other] != 0)
+        others.append(other)
+        costs.append(torch.where(exists, fields.costs[other], _NEVER))
+    return torch.stack(others), torch.stack(costs)
 
 
 def _adopted_views(
-    fields: _Fields, costs: torch.Tensor, views: torch.Tensor, others: list[tuple[torch.Tensor, torch.Tensor]]
+    fields: _Fields, costs: torch.Tensor, others: torch.Tensor, their_costs: torch.Tensor
 ) -> torch.Tensor:
     """The views of the best neighbour that does much better, where the pixel does badly; else 0."""
     bound = torch.where(costs > float(propagation.DOING_BADLY), float(propagation.MUCH_BETTER) * costs, -1.0)
-    adopted = torch.zeros_like(views)
-    for other, exists in others:
-        better = exists & (fields.costs[other] < bound)
+    adopted = torch.zeros_like(others[0], dtype=torch.int32)
+    for other, its_cost in zip(others, their_costs, strict=True):
+        better = its_cost < bound
         adopted = torch.where(better, fields.views[other], adopted)
-        bound = torch.where(better, fields.costs[other], bound)
+        bound = torch.where(better, its_cost, bound)
     return adopted
 
 
@@ -238,7 +250,8 @@ def _facing(normals: torch.Tensor, patches: Patches) -> torch.Tensor:
     most = float(GRAZING) * squared.sqrt()
     cosine = (normals * rays).sum(1)
     excess = torch.where(cosine > most, (cosine - 2 * most) / squared, 0.0)
-    return torch.nn.functional.normalize(normals - excess[:, None] * rays, dim=1)
+    normals = normals - excess[:, None] * rays
+    return normals / (normals * normals).sum(1, keepdim=True).sqrt()
 
 
 def _uniform(patches: Patches, random: torch.Generator, count: int) -> list[torch.Tensor]:

@@ -1,5 +1,7 @@
 """The same search in torch, on CPU tensors against the numba kernels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from .test_propagation import problem
 
 torch = pytest.importorskip("torch")
 from e2e3d_assets.reconstruction.stereo import torch_kernels  # noqa: E402
+
+from .pretended_device import PretendedDevice  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -56,6 +60,25 @@ def test_costs_are_the_same(renderings: list[Rendering], geometric: bool):
         estimator.assess(state)
         costs.append(state.costs)
     assert (np.abs(costs[0] - costs[1]) < 5e-3).mean() > 0.999
+
+
+def test_tensors_of_gpu_and_cpu_do_not_meet(renderings: list[Rendering], monkeypatch: pytest.MonkeyPatch):
+    """What CPU tensors forgive fails on a GPU: mixed devices, values read in passing, and on MPS 64-bit floats."""
+    whole = problem(renderings)
+    small = replace(whole, sources=whole.sources[:2], source_photos=whole.source_photos[:2])
+
+    monkeypatch.setattr(torch_kernels, "_ROUNDS", 1)
+
+    def found(device: str) -> State:
+        kernels = torch_kernels.TorchKernels(device)
+        return estimate(small, [Level(0.25, 1, 1)], kernels, neighbour_depths=neighbours(renderings)[:2])
+
+    expected = found("cpu")
+    with PretendedDevice(monkeypatch) as device:
+        theirs = found(device.name)
+    assert device.operations > 1000
+    for ours, its in zip(expected, theirs, strict=True):
+        np.testing.assert_array_equal(ours, its)
 
 
 def test_out_of_memory_takes_smaller_pieces_then_the_cpu(renderings: list[Rendering], monkeypatch: pytest.MonkeyPatch):
