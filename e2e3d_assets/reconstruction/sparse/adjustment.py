@@ -24,6 +24,7 @@ _ROUNDS = 2
 _MAX_ERROR_IN_MEDIANS = 5.0
 _MIN_TRIANGULATION_ANGLE_DEG = 1.5
 _FUNCTION_TOLERANCE = 1e-5
+_TRIAL_TOLERANCE = 1e-4
 _MAX_ITERATIONS = 50
 _ON_OFF = {"yes": "on", "no": "off"}
 
@@ -81,8 +82,6 @@ def adjust_finally(
     free = {camera_id for camera_id, decision in decisions.items() if decision.refine}
     if _centre_principal_points(model, decisions.keys() - free - set(given)):
         _adjust(model, (), given, None, threads, monitor, keep_focals)
-    if free:
-        _adjust(model, free, given, None, threads, monitor, keep_focals)
     for number in range(_ROUNDS):
         median = median_error(model)
         if number > 0:
@@ -125,7 +124,7 @@ def _decide_all(
         return decisions | dict.fromkeys(unknown, Decision(choice == "yes", f"switched {_ON_OFF[choice]}"))
     if unknown:
         trial = pycolmap.Reconstruction(model)
-        _adjust(trial, unknown, given, None, threads, monitor)
+        _adjust(trial, unknown, given, median_error(model), threads, monitor, tolerance=_TRIAL_TOLERANCE)
         decisions |= {camera_id: decide(trial, camera_id) for camera_id in unknown}
     return decisions
 
@@ -138,6 +137,7 @@ def _adjust(
     threads: int,
     monitor: Monitor,
     keep_focals: bool = False,
+    tolerance: float = _FUNCTION_TOLERANCE,
 ) -> None:
     """One adjustment of everything in place.
 
@@ -145,6 +145,7 @@ def _adjust(
         free: cameras whose principal points are free; where some are, the others keep all their intrinsics.
         given: cameras that keep all their intrinsics in any case.
         scale: of the Cauchy loss in pixels; None minimises squares.
+        tolerance: share of the Cauchy loss; a step that gains less is the last.
     """
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
@@ -155,7 +156,7 @@ def _adjust(
     if scale is not None:
         options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
         options.ceres.loss_function_scale = max(scale, 1e-3)
-        solver.function_tolerance = _FUNCTION_TOLERANCE
+        solver.function_tolerance = tolerance
         solver.max_num_iterations = _MAX_ITERATIONS
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():

@@ -41,7 +41,8 @@ def decide(trial: pycolmap.Reconstruction, camera_id: int) -> Decision:
     """Judge one camera.
 
     Args:
-        trial: the model after an adjustment in which all principal points were free.
+        trial: the model after a robust adjustment in which all principal points were free: by squares, a few wrong
+            matches move the estimate by pixels (relic, 8 of its photos: 2.8 off, in place of 1.4).
         camera_id: the camera.
     """
     photos = [i for i in trial.reg_image_ids() if trial.image(i).camera_id == camera_id]
