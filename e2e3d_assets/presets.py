@@ -56,7 +56,7 @@ TABLE: dict[tuple[str, str], tuple[Any, Any, Any]] = {
     ("undistorted_photos", "max_photo_size"): (1600, 3200, 4800),
     ("depth_maps", "max_photo_size"): (1000, 1600, 2400),
     ("depth_maps", "views_per_pixel"): (2, 3, 3),
-    ("depth_maps", "quarter_sweeps"): (5, 6, 6),
+    ("depth_maps", "eighth_sweeps"): (5, 6, 6),
     ("depth_maps", "half_sweeps"): (2, 2, 3),
     ("depth_maps", "full_sweeps"): (1, 1, 2),
     ("depth_maps", "geometric_sweeps"): (0, 1, 2),

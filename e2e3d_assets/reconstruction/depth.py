@@ -21,7 +21,7 @@ from .stereo.plan import DepthPlan
 from .stereo.steps import confirm_depth_maps, refine_depth_maps, search_depth_maps
 from .stereo.views import ReferencePlan
 
-ALGORITHM_VERSION = "5"
+ALGORITHM_VERSION = "6"
 
 
 def estimate_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions, monitor: Monitor) -> Figures:

@@ -89,7 +89,8 @@ class DepthMapsOptions(StageOptions):
     max_photo_size: int = Field(default=1600, ge=128, le=4000, description="Longer side of the depth maps, pixels.")
     sources: int = Field(default=8, ge=1, le=24, description="Photos that a depth map is estimated from.")
     views_per_pixel: int = Field(default=3, ge=1, le=8, description="Photos that one pixel is judged by, at most.")
-    quarter_sweeps: int = Field(default=6, ge=2, le=20, description="Sweeps at a quarter of the size.")
+    eighth_sweeps: int = Field(default=6, ge=2, le=20, description="Sweeps at an eighth of the size.")
+    quarter_sweeps: int = Field(default=2, ge=1, le=20, description="Sweeps at a quarter of the size.")
     half_sweeps: int = Field(default=2, ge=1, le=10, description="Sweeps at half size.")
     full_sweeps: int = Field(default=1, ge=1, le=10, description="Sweeps at full size.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(

@@ -98,11 +98,12 @@ def test_killed_run_goes_on_after_its_finished_chunks(store, instance, monkeypat
     estimated: list[object] = []
     plain = steps.estimate
 
-    def fails_late(*arguments, **named):
-        if len(estimated) == 13:
-            raise BadInput("The power is gone", "Wait")
-        estimated.append(arguments)
-        return plain(*arguments, **named)
+    def fails_late(problem, *arguments, **named):
+        if problem.camera.width == 128:
+            if len(estimated) == 13:
+                raise BadInput("The power is gone", "Wait")
+            estimated.append(problem)
+        return plain(problem, *arguments, **named)
 
     monkeypatch.setattr(steps, "estimate", fails_late)
     assert not _run(instance).success

@@ -3,26 +3,50 @@
 What belongs here: the rule, and where a coarser depth map may step in. What does not: how agreement is measured
 (:mod:`.consistency`), files.
 
-Leaves and grass, seen from places far apart, look alike at a quarter of their size and not at full size. So where
+Leaves and grass, seen from places far apart, look alike at a quarter of their size and hardly at full size. So where
 nothing confirms the full-size depth, a depth that was confirmed at a quarter is taken.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .consistency import agreement, confidence, speckles
+from .consistency import agreement, confidence, islands
 from .estimation import continued_planes
 from .packing import compare_depths
 from .propagation import State
 from .silhouettes import without_rims
 from .views import Camera
 
-_MOST_COST = 0.7
-_MOST_COST_ONE_WITNESS = 0.5
-_SPECKLE_PIXELS_PER_MEGAPIXEL = 100
 _WORTH_OF_COARSE = np.float32(0.5)  # of its confidence: a depth of a quarter's size is four times as vague
+_RIM = 2  # pixels of the coarse map
+_STEP = np.float32(1.03)  # ratio of depths across a rim
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a depth is believed.
+
+    Attributes:
+        most_pixels, most_cost: with two witnesses: how far they may be off, how badly the photos may match.
+        most_pixels_alone, most_cost_alone: with a single one.
+        fewest_pixels: of a patch of surface that is kept.
+    """
+
+    most_pixels: float
+    most_cost: float
+    most_pixels_alone: float
+    most_cost_alone: float
+    fewest_pixels: int
+
+
+FULL_SIZE = Rule(2.0, 0.7, 1.0, 0.5, 160)
+QUARTER_SIZE = Rule(1.0, 0.9, 1.0, 0.9, 240)
+"""Of maps that were made to agree. They match less well, and what agrees by chance is as large as what is compared: 81
+pixels."""
 
 
 def confirmed(
@@ -31,7 +55,7 @@ def confirmed(
     state: State,
     witnesses: Sequence[Camera],
     depths: Sequence[NDArray[np.float32]],
-    most_pixels: float,
+    rule: Rule,
 ) -> NDArray[np.float32]:
     """Confidence of each pixel, (height, width); 0 where the depth is not to be believed.
 
@@ -41,18 +65,18 @@ def confirmed(
         state: what was estimated.
         witnesses: other photos' cameras, at their depth maps' sizes.
         depths: their depth maps.
-        most_pixels: how far two witnesses may be off; a single one, half as far.
+        rule: when a depth is believed.
     """
     if not witnesses:
         return np.zeros(state.costs.shape, np.float32)
     depth = np.ascontiguousarray(state.planes[..., 3])
-    found = agreement(depth, compare_depths(camera, witnesses, depths), most_pixels, most_pixels / 2)
-    agreed = ((found.views >= 2) & (state.costs < _MOST_COST)) | (
-        (found.close_views >= 1) & (state.costs < _MOST_COST_ONE_WITNESS)
+    found = agreement(depth, compare_depths(camera, witnesses, depths), rule.most_pixels, rule.most_pixels_alone)
+    agreed = ((found.views >= 2) & (state.costs < rule.most_cost)) | (
+        (found.close_views >= 1) & (state.costs < rule.most_cost_alone)
     )
     kept = without_rims(np.where(agreed, depth, np.float32(0)), photo)
-    kept[speckles(kept, round(_SPECKLE_PIXELS_PER_MEGAPIXEL * depth.size / 1e6))] = 0
-    return np.where(kept > 0, confidence(state.costs, found, most_pixels), np.float32(0))
+    kept[islands(kept, rule.fewest_pixels)] = 0
+    return np.where(kept > 0, confidence(state.costs, found, rule.most_pixels), np.float32(0))
 
 
 def filled(
@@ -64,6 +88,9 @@ def filled(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Planes and confidence, those of a coarser size where there are none; both are 0 where nothing is known.
 
+    Coarse depths just before what is known are left out: a near thing's outline, seen coarsely, reaches over what is
+    behind it, and hides it from the others.
+
     Args:
         camera: at full size.
         state: what was estimated.
@@ -71,9 +98,11 @@ def filled(
         coarse_planes, coarse_trusted: planes and confidence of a smaller size.
     """
     planes, rows, columns = continued_planes(coarse_planes, camera)
-    possible = (state.views > 0) & (planes[..., 3] > 0)
-    of_coarse = np.where(possible, coarse_trusted[np.ix_(rows, columns)], np.float32(0))
     known = trusted > 0
+    reach = 2 * _RIM * camera.width // coarse_trusted.shape[1] + 1
+    behind = cv2.dilate(np.where(known, state.planes[..., 3], np.float32(0)), np.ones((reach, reach), np.uint8))
+    possible = (state.views > 0) & (planes[..., 3] > 0) & (planes[..., 3] * _STEP > behind)
+    of_coarse = np.where(possible, coarse_trusted[np.ix_(rows, columns)], np.float32(0))
     both = np.where(known, trusted, _WORTH_OF_COARSE * of_coarse)
     np.copyto(planes, state.planes, where=known[..., None])
     planes[both == 0] = 0

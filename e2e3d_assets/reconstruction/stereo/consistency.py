@@ -17,6 +17,9 @@ from .packing import Comparison
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
+_JUMP = 1.03  # ratio of neighbouring pixels' depths
+_STEPS_TO_JUMP = 8
+_NOTHING = -32000
 
 
 @dataclass(frozen=True)
@@ -89,16 +92,18 @@ def confidence(costs: NDArray[np.float32], found: Agreement, most_pixels: float)
     return (likeness * closeness * found.views / (found.views + 1.0)).astype(np.float32)
 
 
-def speckles(depth: NDArray[np.float32], fewest_pixels: int) -> NDArray[np.bool_]:
-    """Where a depth map has islands smaller than ``fewest_pixels``: what matches by chance forms no surface.
+def islands(depth: NDArray[np.float32], fewest_pixels: int) -> NDArray[np.bool_]:
+    """Where a depth map has patches of surface smaller than ``fewest_pixels``: what matches by chance forms no surface.
 
     Args:
-        depth: (height, width), 0 where unknown.
-        fewest_pixels: size of an island that is kept.
+        depth: (height, width), 0 where unknown. A patch ends where the depth jumps.
+        fewest_pixels: size of a patch that is kept.
     """
     known = depth > 0
     if fewest_pixels < 2 or not known.any():
         return np.zeros(depth.shape, bool)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(known.astype(np.uint8), connectivity=8)
-    small = np.asarray(stats[:, cv2.CC_STAT_AREA]) < fewest_pixels
-    return known & small[np.asarray(labels, np.int64)]
+    nearest = depth[known].min()
+    steps = np.full(depth.shape, _NOTHING, np.int16)
+    steps[known] = np.minimum(np.log(depth[known] / nearest) * (_STEPS_TO_JUMP / np.log(_JUMP)), -_NOTHING)
+    cv2.filterSpeckles(steps, _NOTHING, fewest_pixels - 1, _STEPS_TO_JUMP)
+    return known & (steps == _NOTHING)

@@ -8,7 +8,7 @@ Stereo" (CVPR 2019): where a patch is featureless at full size, it is not at a q
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,6 @@ from .packing import Comparison, compare, compare_depths, resized
 from .propagation import Search, State
 from .views import Camera
 
-_GEOMETRIC_WEIGHT = np.float32(0.05)
 _BEYOND = 3.0  # how many times nearer or farther than expected a surface may go on
 
 
@@ -31,12 +30,14 @@ class Level:
         sweeps: sweeps by the photos alone.
         geometric_sweeps: sweeps that also ask the neighbours' depth maps.
         keeps_views: whether view sets come from the level below instead of being chosen anew: cheaper.
+        geometric_weight: what a pixel of disagreement with a neighbour's depth map costs; a mismatch costs one.
     """
 
     scale: float
     sweeps: int
     geometric_sweeps: int = 0
     keeps_views: bool = False
+    geometric_weight: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,19 @@ class Problem:
     baseline: float
     most_views: int
     seed: int
+
+    def resized(self, scale: float) -> "Problem":
+        """The same with smaller photos."""
+        sources = [source.resized(*level_size(source, scale)) for source in self.sources]
+        width, height = level_size(self.camera, scale)
+        return replace(
+            self,
+            camera=self.camera.resized(width, height),
+            sources=sources,
+            photo=resized(self.photo, width, height),
+            source_photos=[resized(p, s.width, s.height) for p, s in zip(self.source_photos, sources, strict=True)],
+            mask=_reduced(self.mask, width, height),
+        )
 
 
 def level_size(camera: Camera, scale: float) -> tuple[int, int]:
@@ -92,48 +106,39 @@ class Kernels(Protocol):
 
 
 class LevelEstimator:
-    """Sweeps over one photo at one size."""
+    """Sweeps over one photo at the problem's size."""
 
-    def __init__(self, problem: Problem, scale: float, kernels: Kernels) -> None:
+    def __init__(self, problem: Problem, kernels: Kernels) -> None:
         self._kernels = kernels
-        width, height = level_size(problem.camera, scale)
         self._problem = problem
-        self._camera = problem.camera.resized(width, height)
-        self._sources = [source.resized(*level_size(source, scale)) for source in problem.sources]
-        photos = zip(problem.source_photos, self._sources, strict=True)
-        self._compared = compare(
-            self._camera,
-            resized(problem.photo, width, height),
-            self._sources,
-            [resized(photo, source.width, source.height) for photo, source in photos],
-        )
-        self._mask = _reduced(problem.mask, width, height)
-        self._seed = problem.seed * 1_000_003 + width * 101
+        self._compared = compare(problem.camera, problem.photo, problem.sources, problem.source_photos)
+        self._seed = problem.seed * 1_000_003 + problem.camera.width * 101
 
     def start(self) -> State:
         """Random planes everywhere."""
-        shape = self._mask.shape
-        views = np.where(self._mask, np.uint32((1 << len(self._sources)) - 1), np.uint32(0))
+        mask = self._problem.mask
+        shape = mask.shape
+        views = np.where(mask, np.uint32((1 << len(self._problem.sources)) - 1), np.uint32(0))
         state = State(np.zeros((*shape, 4), np.float32), np.zeros(shape, np.float32), views)
         self._kernels.random_planes(self._compared, state, self._search(0, 0.0))
         return state
 
     def refine(self, coarse: State) -> State:
         """The planes of a coarser (or as fine a) level, evaluated at this level's pixels."""
-        planes, rows, columns = continued_planes(coarse.planes, self._camera)
+        planes, rows, columns = continued_planes(coarse.planes, self._problem.camera)
         taken = np.ix_(rows, columns)
-        views = np.where(self._mask, coarse.views[taken], np.uint32(0))
+        views = np.where(self._problem.mask, coarse.views[taken], np.uint32(0))
         near, far = self._problem.depth_range[0] / _BEYOND, self._problem.depth_range[1] * _BEYOND
         good = (planes[..., 3] > near) & (planes[..., 3] < far)
         planes[..., 3] = np.where(good, planes[..., 3], np.clip(coarse.planes[..., 3][taken], near, far))
         planes[views == 0, 3] = 0
         return State(planes, np.zeros(views.shape, np.float32), views)
 
-    def consult(self, depths: Sequence[NDArray[np.float32]]) -> None:
+    def consult(self, depths: Sequence[NDArray[np.float32]], weight: float) -> None:
         """From now on ask how far the sources' depth maps, of any size, agree."""
-        asked = compare_depths(self._camera, self._sources, depths)
+        asked = compare_depths(self._problem.camera, self._problem.sources, depths)
         self._compared = self._compared._replace(
-            depths=asked.depths, depth_bases=asked.depth_bases, back=asked.back, geometric_weight=_GEOMETRIC_WEIGHT
+            depths=asked.depths, depth_bases=asked.depth_bases, back=asked.back, geometric_weight=np.float32(weight)
         )
 
     def choose_views(self, state: State) -> None:
@@ -151,7 +156,7 @@ class LevelEstimator:
     def _search(self, index: int, widest: float) -> Search:
         self._seed += 1
         near, far = self._problem.depth_range
-        disparity = 1 / (self._camera.K[0, 0] * self._problem.baseline)
+        disparity = 1 / (self._problem.camera.K[0, 0] * self._problem.baseline)
         return Search(
             np.float32(1 / near),
             np.float32(1 / far),
@@ -236,7 +241,7 @@ def _estimate_level(
     neighbour_depths: Sequence[NDArray[np.float32]] | None,
     between_sweeps: Callable[[], None],
 ) -> State:
-    estimator = LevelEstimator(problem, level.scale, kernels)
+    estimator = LevelEstimator(problem.resized(level.scale), kernels)
     widest = 0.0 if coarse else (1 / problem.depth_range[0] - 1 / problem.depth_range[1]) / 2
     state = estimator.refine(coarse) if coarse else estimator.start()
     for index in range(level.sweeps):
@@ -247,7 +252,7 @@ def _estimate_level(
             estimator.assess(state)
         estimator.sweep(state, index, widest / 2**index)
     if neighbour_depths is not None and level.geometric_sweeps:
-        estimator.consult(neighbour_depths)
+        estimator.consult(neighbour_depths, level.geometric_weight)
         estimator.assess(state)
         for index in range(level.geometric_sweeps):
             between_sweeps()

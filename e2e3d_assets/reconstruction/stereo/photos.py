@@ -40,11 +40,17 @@ def read_grey_once(undistorted: Path, name: str, camera: Camera, folder: Path) -
     if kept.exists():
         return np.load(kept, mmap_mode="r")
     grey = read_grey(undistorted, name, camera)
+    keep_grey(folder, name, grey)
+    return grey
+
+
+def keep_grey(folder: Path, name: str, grey: NDArray[np.uint8]) -> None:
+    """Have :func:`read_grey_once` find a photo in ``folder``."""
+    kept = folder / f"{name}.npy"
     kept.parent.mkdir(parents=True, exist_ok=True)
     unfinished = kept.with_suffix(f".{threading.get_ident()}.npy")
     np.save(unfinished, grey)
     unfinished.replace(kept)
-    return grey
 
 
 def _read(undistorted: Path, name: str, camera: Camera, colours: int) -> NDArray[np.uint8]:

@@ -6,11 +6,15 @@ with one photo (:mod:`.estimation`, :mod:`.confirmation`), the product's lists a
 The work goes over all photos three times, and each time holds two photos and their sources in memory, of which one
 is read or written while the kernels have the other:
 
-1. *search*: coarse depth maps (half size) from the photos alone;
-2. *refine*: coarse maps made consistent with each other, then full size from the photos alone: the neighbours' coarse
-   depths settle what is ambiguous, but would only blur what is sharp;
-3. *confirm*: what no neighbour confirms is taken from the coarsest maps as far as these are confirmed, or else
+1. *search*: coarse depth maps, up to half size, from the photos alone;
+2. *refine*: half-size maps made consistent with each other, then full size from the photos alone: the neighbours'
+   coarse depths settle what is ambiguous, but would only blur what is sharp;
+3. *confirm*: what no neighbour confirms is taken from the quarter-size maps as far as these are confirmed, or else
    emptied; what is left gets its confidence.
+
+The quarter-size maps are the way out where photos hardly match, as in a forest seen from two places: they are made to
+agree with the neighbours' as left by the step before, much more strongly than elsewhere, in *refine* and again in
+*confirm*. What is wrong by chance finds nothing to agree with.
 
 Each step is a function from directories to a directory and takes a subset of photos, so that several processes or
 machines can share one set: run a step's chunks, give all their directories to the next step's.
@@ -26,10 +30,11 @@ from numpy.typing import NDArray
 from ..background import two_at_a_time
 from ..monitor import Monitor
 from ..options import DepthMapsOptions
-from . import formats, photos
-from .confirmation import confirmed, filled
+from . import formats
+from .confirmation import FULL_SIZE, QUARTER_SIZE, Rule, confirmed, filled
 from .devices import kernels_for
-from .estimation import Level, Problem, estimate
+from .estimation import Level, Problem, estimate, level_size
+from .photos import keep_grey, read_grey, read_grey_once, read_mask
 from .plan import DepthPlan
 from .propagation import State
 from .silhouettes import away_from_blank
@@ -37,18 +42,18 @@ from .states import (
     QUARTER,
     folder_of,
     has_state,
-    load_array,
     load_depth,
     load_state,
-    save_array,
     save_state,
 )
-from .views import ReferencePlan
+from .views import Camera, ReferencePlan
 from .warming import warm_up
 
-_MOST_PIXELS = 2.0
-_MOST_PIXELS_QUARTER = 1.0
 _HALF_SIZE = 0.5
+_QUARTER_SIZE = 0.25
+_GREY_QUARTER = "grey_quarter"
+_AGREEING = Level(1.0, 0, geometric_sweeps=2, geometric_weight=0.2)
+_NOTHING = np.zeros((2, 2), np.float32)
 
 
 def search_depth_maps(
@@ -65,11 +70,12 @@ def search_depth_maps(
     """
     plan = DepthPlan.read(undistorted, options)
     kernels = kernels_for(options.device)
-    quarter, half = Level(0.25, options.quarter_sweeps), Level(_HALF_SIZE, options.half_sweeps)
+    coarse = [Level(0.125, options.eighth_sweeps), Level(_QUARTER_SIZE, options.quarter_sweeps)]
+    half = Level(_HALF_SIZE, options.half_sweeps)
 
     def search(reference: ReferencePlan) -> None:
         problem = _problem(undistorted, plan, reference, options, out / "grey")
-        state = estimate(problem, [quarter], kernels, between_sweeps=monitor.check)
+        state = estimate(problem, coarse, kernels, between_sweeps=monitor.check)
         save_state(out, plan.name(reference), state, QUARTER)
         state = estimate(problem, [half], kernels, state, between_sweeps=monitor.check)
         save_state(out, plan.name(reference), state)
@@ -92,7 +98,7 @@ def refine_depth_maps(
         undistorted: as for :func:`..depth.estimate_depth_maps`.
         searched: what :func:`search_depth_maps` wrote in all chunks, or at least what it wrote for
             :func:`photos_read` of these photos.
-        out: gets the full-size states.
+        out: gets the full-size states, and the quarter-size ones with reduced grey photos.
         options: as for every step.
         monitor: progress per photo.
         photos: names of the chunk's photos.
@@ -103,21 +109,19 @@ def refine_depth_maps(
         Level(_HALF_SIZE, 0, options.geometric_sweeps),
         Level(1.0, options.full_sweeps, keeps_views=options.keep_views),
     ]
-    nothing = np.zeros((2, 2), np.float32)
 
     def refine(reference: ReferencePlan) -> None:
         name = plan.name(reference)
-        coarse = folder_of(searched, name)
-        problem = _problem(undistorted, plan, reference, options, coarse / "grey")
-        neighbours = [
-            load_depth(searched, plan.scene.names[source]) if source in plan.with_depth else nothing
-            for source in reference.sources
-        ]
-        state = estimate(problem, levels, kernels, load_state(coarse, name), neighbours, monitor.check)
-        quarter = load_state(coarse, name, QUARTER)
-        trusted = _confirmed(undistorted, plan, reference, quarter, searched, QUARTER)
-        save_array(out, name, "trusted" + QUARTER, trusted)
-        save_array(out, name, "planes" + QUARTER, quarter.planes)
+        own = folder_of(searched, name)
+        problem = _problem(undistorted, plan, reference, options, own / "grey")
+        neighbours = _source_depths(plan, reference, searched)
+        state = estimate(problem, levels, kernels, load_state(own, name), neighbours, monitor.check)
+        small = problem.resized(_QUARTER_SIZE)
+        for photo, grey in zip((reference.photo, *reference.sources), (small.photo, *small.source_photos), strict=True):
+            keep_grey(out / _GREY_QUARTER, plan.scene.names[photo], grey)
+        neighbours = _source_depths(plan, reference, searched, QUARTER)
+        quarter = estimate(small, [_AGREEING], kernels, load_state(own, name, QUARTER), neighbours, monitor.check)
+        save_state(out, name, quarter, QUARTER)
         save_state(out, name, state)
 
     what = f"depth of {{}} ({kernels.device})"
@@ -144,18 +148,20 @@ def confirm_depth_maps(
         photos: names of the chunk's photos.
     """
     plan = DepthPlan.read(undistorted, options)
+    kernels = kernels_for(options.device)
 
     def confirm(reference: ReferencePlan) -> None:
         name = plan.name(reference)
         own = folder_of(refined, name)
+        camera = plan.cameras[reference.photo]
         state = load_state(own, name)
-        planes, confidence = filled(
-            plan.cameras[reference.photo],
-            state,
-            _confirmed(undistorted, plan, reference, state, refined),
-            load_array(own, name, "planes" + QUARTER),
-            load_array(own, name, "trusted" + QUARTER),
-        )
+        grey = read_grey(undistorted, name, camera)
+        trusted = _confirmed(plan, reference, camera, grey, state, refined, FULL_SIZE)
+        small = _problem(undistorted, plan, reference, options, own / _GREY_QUARTER, _QUARTER_SIZE)
+        neighbours = _source_depths(plan, reference, refined, QUARTER)
+        quarter = estimate(small, [_AGREEING], kernels, load_state(own, name, QUARTER), neighbours, monitor.check)
+        agreed = _confirmed(plan, reference, small.camera, small.photo, quarter, refined, QUARTER_SIZE, QUARTER)
+        planes, confidence = filled(camera, state, trusted, quarter.planes, away_from_blank(agreed, small.photo))
         formats.write_map(formats.map_path(out, "depth", name), planes[..., 3])
         formats.write_map(formats.map_path(out, "normal", name), planes[..., :3])
         formats.write_map(formats.map_path(out, "confidence", name), confidence)
@@ -181,34 +187,53 @@ def _unfinished(
             yield reference
 
 
+def _source_depths(
+    plan: DepthPlan, reference: ReferencePlan, folders: Sequence[Path], size: str = ""
+) -> list[NDArray[np.float32]]:
+    return [
+        load_depth(folders, plan.scene.names[source], size) if source in plan.with_depth else _NOTHING
+        for source in reference.sources
+    ]
+
+
 def _confirmed(
-    undistorted: Path, plan: DepthPlan, reference: ReferencePlan, state: State, folders: Sequence[Path], size: str = ""
+    plan: DepthPlan,
+    reference: ReferencePlan,
+    camera: Camera,
+    grey: NDArray[np.uint8],
+    state: State,
+    folders: Sequence[Path],
+    rule: Rule,
+    size: str = "",
 ) -> NDArray[np.float32]:
     """Confidence of each pixel of a photo's state of some size; 0 where the depth is not to be believed."""
-    name = plan.name(reference)
     witnesses = [witness for witness in reference.witnesses if witness in plan.with_depth]
     depths = [load_depth(folders, plan.scene.names[witness], size) for witness in witnesses]
     cameras = [plan.cameras[w].resized(d.shape[1], d.shape[0]) for w, d in zip(witnesses, depths, strict=True)]
-    camera = plan.cameras[reference.photo].resized(state.costs.shape[1], state.costs.shape[0])
-    photo = photos.read_grey(undistorted, name, camera)
-    if size == QUARTER:
-        return away_from_blank(confirmed(camera, photo, state, cameras, depths, _MOST_PIXELS_QUARTER), photo)
-    return confirmed(camera, photo, state, cameras, depths, _MOST_PIXELS)
+    return confirmed(camera, grey, state, cameras, depths, rule)
 
 
 def _problem(
-    undistorted: Path, plan: DepthPlan, reference: ReferencePlan, options: DepthMapsOptions, grey: Path
+    undistorted: Path,
+    plan: DepthPlan,
+    reference: ReferencePlan,
+    options: DepthMapsOptions,
+    grey: Path,
+    scale: float = 1.0,
 ) -> Problem:
-    def read(photo: int) -> NDArray[np.uint8]:
-        return photos.read_grey_once(undistorted, plan.scene.names[photo], plan.cameras[photo], grey)
+    def camera_of(photo: int) -> Camera:
+        return plan.cameras[photo].resized(*level_size(plan.cameras[photo], scale))
 
-    camera = plan.cameras[reference.photo]
+    def read(photo: int) -> NDArray[np.uint8]:
+        return read_grey_once(undistorted, plan.scene.names[photo], camera_of(photo), grey)
+
+    camera = camera_of(reference.photo)
     return Problem(
         camera,
-        [plan.cameras[source] for source in reference.sources],
+        [camera_of(source) for source in reference.sources],
         read(reference.photo),
         [read(source) for source in reference.sources],
-        photos.read_mask(undistorted, plan.name(reference), camera),
+        read_mask(undistorted, plan.name(reference), camera),
         reference.depth_range,
         reference.baseline,
         options.views_per_pixel,

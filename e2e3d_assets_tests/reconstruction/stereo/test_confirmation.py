@@ -22,25 +22,41 @@ def wall(width: int, height: int) -> tuple[Camera, np.ndarray]:
 
 def test_confirmed_coarse_planes_go_on_where_nothing_else_is_known() -> None:
     """A forest seen by two photos came out empty, though its depth at a quarter of the size was right."""
-    camera, planes = wall(40, 24)
-    _, coarse = wall(10, 6)
-    trusted = np.zeros((24, 40), np.float32)
-    trusted[:, :20] = 0.9
-    views = np.full((24, 40), 3, np.uint32)
-    views[:4] = 0
-    coarse_trusted = np.full((6, 10), 0.6, np.float32)
-    coarse_trusted[:, 8:] = 0
+    camera, planes = wall(160, 96)
+    _, coarse = wall(40, 24)
+    trusted = np.zeros((96, 160), np.float32)
+    trusted[:, :80] = 0.9
+    views = np.full((96, 160), 3, np.uint32)
+    views[:16] = 0
+    coarse_trusted = np.full((24, 40), 0.6, np.float32)
+    coarse_trusted[:, 32:] = 0
     wrong = planes.copy()
-    wrong[:, 20:, 3] = 7.0
+    wrong[:, 80:, 3] = 7.0
 
     found, confidence = filled(
-        camera, State(wrong, np.zeros((24, 40), np.float32), views), trusted, coarse, coarse_trusted
+        camera, State(wrong, np.zeros((96, 160), np.float32), views), trusted, coarse, coarse_trusted
     )
 
-    expected = np.zeros((24, 40), np.float32)
-    expected[:, :20] = 0.9
-    expected[4:, 20:32] = 0.3
+    expected = np.zeros((96, 160), np.float32)
+    expected[:, :80] = 0.9
+    expected[16:, 80:128] = 0.3
     np.testing.assert_allclose(confidence, expected, atol=1e-6)
     known = confidence > 0
     np.testing.assert_allclose(found[known], planes[known], rtol=1e-4)
     assert not found[~known].any()
+
+
+def test_what_is_near_does_not_grow_over_what_is_known_behind_it() -> None:
+    """At a quarter of the size a statue's outline reached over the wall beside it, hidden from the other photos."""
+    camera, planes = wall(160, 96)
+    _, coarse = wall(40, 24)
+    coarse[:, :21, 3] /= 2
+    trusted = np.zeros((96, 160), np.float32)
+    trusted[:, 84:] = 0.9
+    state = State(planes, np.zeros((96, 160), np.float32), np.full((96, 160), 3, np.uint32))
+
+    _, confidence = filled(camera, state, trusted, coarse, np.full((24, 40), 0.6, np.float32))
+
+    assert (confidence[:, :76] > 0).all()
+    assert not confidence[:, 76:84].any()
+    assert (confidence[:, 84:] == np.float32(0.9)).all()

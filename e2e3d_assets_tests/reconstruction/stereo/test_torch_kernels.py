@@ -53,9 +53,9 @@ def test_costs_are_the_same(renderings: list[Rendering], geometric: bool):
     found = searched(renderings, CpuKernels())
     costs = []
     for kernels in (CpuKernels(), torch_kernels.TorchKernels("cpu")):
-        estimator = LevelEstimator(problem(renderings), 1.0, kernels)
+        estimator = LevelEstimator(problem(renderings), kernels)
         if geometric:
-            estimator.consult(neighbours(renderings))
+            estimator.consult(neighbours(renderings), 0.05)
         state = State(found.planes.copy(), np.zeros_like(found.costs), found.views.copy())
         estimator.assess(state)
         costs.append(state.costs)
