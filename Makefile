@@ -28,7 +28,7 @@ $(READY): $(SYSTEM_READY) pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Python packages into $(VENV) (about a minute) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
-	@echo "Compiling the dense kernels (once) …"
+	@echo "Compiling the kernels (once) …"
 	@$(BIN)/e2e3d warm-up
 	@touch $@
 

@@ -143,7 +143,7 @@ def doctor() -> None:
 
 @app.command(hidden=True)
 def warm_up() -> None:
-    """Compile the dense kernels, so that the first run does not have to."""
+    """Compile all kernels, so that the first run does not have to."""
     from .reconstruction.monitor import Monitor
     from .reconstruction.stereo.warming import warm_up as compile_kernels
 

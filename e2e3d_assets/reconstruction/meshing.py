@@ -39,6 +39,7 @@ from .poisson import poisson_surface
 from .preview import contact_sheet, save_preview
 from .raycasting import render_shaded, turntable_cameras
 from .stereo.views import Camera, read_scene
+from .stereo.warming import warm_up
 from .viewpoints import focus_of
 
 _FEWEST_POINTS = 100
@@ -69,6 +70,7 @@ def build_mesh(
     Raises:
         BadInput: if the cloud has too few points to give a surface.
     """
+    warm_up(monitor)
     scene = read_scene(undistorted)
     steps = len(scene.names) + 6
     monitor.progress(0, steps, "reading the cloud")

@@ -19,7 +19,7 @@ from pathlib import Path
 def warm_up() -> Path:
     """Compile all kernels, where that has not been done yet, and answer the folder that they are kept in.
 
-    Takes about fifteen seconds once per machine and version; an installer calls it so that the first run need not wait.
+    Takes about half a minute once per machine and version; an installer calls it so that the first run need not wait.
     """
     from ..monitor import Monitor
     from . import warming

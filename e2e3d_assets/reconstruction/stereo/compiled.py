@@ -22,13 +22,19 @@ from numba.extending import intrinsic
 
 from ..native import thread_count
 
-_SOURCES = Path(__file__).parent
+_STEREO = Path(__file__).parent
+_USES_KERNELS = b".compiled import"
 
 
 @functools.cache
 def version() -> str:
-    """A digest of the kernels' source texts."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_SOURCES.glob("*.py")))).hexdigest()[:12]
+    """A digest of the kernels' source texts: this package, which also lays out what they read, and others with some."""
+    digest = hashlib.sha256()
+    for path in sorted(_STEREO.parent.rglob("*.py")):
+        text = path.read_bytes()
+        if path.parent == _STEREO or _USES_KERNELS in text:
+            digest.update(text)
+    return digest.hexdigest()[:12]
 
 
 def cache_folder() -> Path:
@@ -63,8 +69,14 @@ _one_at_a_time = threading.Lock()
 inlined = numba.njit(fastmath=True, forceinline=True)
 """A piece of a kernel."""
 
-serial = numba.njit(fastmath=True, cache=True, nogil=True)
-"""A kernel of one thread."""
+kernels: list[Any] = []
+"""Every kernel of the modules that were imported."""
+
+
+def serial(function: Callable[..., Any]) -> Any:
+    """A kernel of one thread."""
+    kernels.append(numba.njit(fastmath=True, cache=True, nogil=True)(function))
+    return kernels[-1]
 
 
 def _load(typing_context, array, begin, index):
@@ -88,6 +100,7 @@ load: Any = intrinsic(_load)
 def parallel(function: Callable[..., Any]) -> Callable[..., Any]:
     """A kernel that uses :func:`~..native.thread_count` threads; calls from several Python threads queue up."""
     compiled = numba.njit(fastmath=True, cache=True, nogil=True, parallel=True)(function)
+    kernels.append(compiled)
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:

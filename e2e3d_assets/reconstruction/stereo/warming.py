@@ -1,6 +1,6 @@
 """Compiling every kernel before it is needed, once per machine and version.
 
-What belongs here: :func:`warm_up`. What does not: anything that depends on real photos.
+What belongs here: whether and where it is done. What does not: how every kernel is called (:mod:`..rehearsal`).
 """
 
 import subprocess
@@ -8,19 +8,11 @@ import sys
 from pathlib import Path
 
 import llvmlite.binding
-import numpy as np
 
 from ..monitor import Monitor
-from . import consistency
 from .compiled import cache_folder, version
-from .devices import CpuKernels
-from .estimation import Level, Problem, estimate
-from .merging import Maps, Placed, Tolerance, merge
-from .packing import compare_depths
-from .silhouettes import without_rims
-from .views import Camera
 
-_SIZE = 32
+_REHEARSAL = f"{__package__.rpartition('.')[0]}.rehearsal"
 _POLL_SECONDS = 0.2
 _PACKAGE_PARENT = Path(__file__).parents[3]
 
@@ -37,8 +29,8 @@ def warm_up(monitor: Monitor) -> Path:
     folder = cache_folder()
     done = folder / f"e2e3d-{version()}-{llvmlite.binding.get_host_cpu_name()}.compiled"
     if not done.exists():
-        monitor.progress(0, 1, "compiling the stereo kernels, once on this machine")
-        command = [sys.executable, "-m", f"{__package__}.warming"]
+        monitor.progress(0, 1, "compiling kernels, once on this machine")
+        command = [sys.executable, "-m", _REHEARSAL]
         with subprocess.Popen(command, cwd=_PACKAGE_PARENT) as compiler:
             try:
                 while _still_runs(compiler):
@@ -57,32 +49,3 @@ def _still_runs(process: subprocess.Popen[bytes]) -> bool:
     except subprocess.TimeoutExpired:
         return True
     return False
-
-
-def call_every_kernel() -> None:
-    """Estimate and merge a made-up scene of a few pixels."""
-    K = np.array([[_SIZE, 0, _SIZE / 2], [0, _SIZE, _SIZE / 2], [0, 0, 1.0]])
-    cameras = [Camera(_SIZE, _SIZE, K, np.eye(3), np.array([offset, 0, 0])) for offset in (0.0, 0.1)]
-    photo = np.random.default_rng(0).integers(0, 255, (_SIZE, _SIZE), np.uint8)
-    problem = Problem(
-        camera=cameras[0],
-        sources=cameras[1:],
-        photo=photo,
-        source_photos=[photo],
-        mask=np.ones(photo.shape, bool),
-        depth_range=(0.5, 2.0),
-        baseline=0.1,
-        most_views=1,
-        seed=0,
-    )
-    depth = np.ones(photo.shape, np.float32)
-    estimate(problem, [Level(1.0, 1, 1)], CpuKernels(), neighbour_depths=[depth])
-    consistency.agreement(depth, compare_depths(cameras[0], cameras[1:], [depth]), 2.0, 1.0)
-    without_rims(depth, photo)
-    placed = [Placed(camera, i * photo.size) for i, camera in enumerate(cameras)]
-    tolerance = Tolerance(np.float32(1), np.float32(0.01), np.float32(0.9), 2, 3, 4)
-    merge(Maps.empty(2, photo.size), placed[0], placed[1:], tolerance)
-
-
-if __name__ == "__main__":
-    call_every_kernel()

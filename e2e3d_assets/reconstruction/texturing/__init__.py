@@ -25,6 +25,7 @@ from ..options import TexturedMeshOptions
 from ..preview import contact_sheet, save_preview
 from ..raycasting import TexturedRenderer
 from ..stereo.views import Camera, read_scene
+from ..stereo.warming import warm_up
 from ..textured_mesh import TexturedMesh
 from .charts import Charts, cut_charts, rectangles, scaled, split_loose
 from .exposure import outliers, photo_gains
@@ -54,6 +55,7 @@ def texture_mesh(mesh: Path, undistorted: Path, out: Path, options: TexturedMesh
     Raises:
         BadInput: if there are no triangles, a photo cannot be read or no photo sees any triangle.
     """
+    warm_up(monitor)
     vertices, faces, vertex_colors = _read_mesh(mesh / "mesh.ply")
     scene = read_scene(undistorted)
     photos = [undistorted / "images" / name for name in scene.names]

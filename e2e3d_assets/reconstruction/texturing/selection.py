@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..mesh_repair import areas, face_neighbours
-from ..stereo.compiled import serial
+from ..stereo.compiled import inlined, serial
 from .observations import Observations
 
 UNSEEN = -1
@@ -130,7 +130,7 @@ def _minimised(begins, photo, cost, neighbours, seam):
     return labels
 
 
-@serial
+@inlined
 def _send(face, forward, begins, photo, cost, neighbours, back_slot, seam, messages):
     """Pass one face's messages to its later (forward) or earlier neighbours."""
     first, last = begins[face], begins[face + 1]
