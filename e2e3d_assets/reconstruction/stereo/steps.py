@@ -80,7 +80,9 @@ def search_depth_maps(
         state = estimate(problem, [half], kernels, state, between_sweeps=monitor.check)
         save_state(out, plan.name(reference), state)
 
-    what = f"coarse depth of {{}} ({kernels.device})"
+    def what(name: str) -> str:
+        return f"coarse depth of {name} ({kernels.device})"
+
     two_at_a_time(_unfinished(plan, photos, partial(has_state, out), what, monitor), search)
 
 
@@ -124,7 +126,9 @@ def refine_depth_maps(
         save_state(out, name, quarter, QUARTER)
         save_state(out, name, state)
 
-    what = f"depth of {{}} ({kernels.device})"
+    def what(name: str) -> str:
+        return f"depth of {name} ({kernels.device})"
+
     two_at_a_time(_unfinished(plan, photos, partial(has_state, out), what, monitor), refine)
 
 
@@ -166,7 +170,7 @@ def confirm_depth_maps(
         formats.write_map(formats.map_path(out, "normal", name), planes[..., :3])
         formats.write_map(formats.map_path(out, "confidence", name), confidence)
 
-    two_at_a_time(_unfinished(plan, photos, partial(_has_maps, out), "confirming {}", monitor), confirm)
+    two_at_a_time(_unfinished(plan, photos, partial(_has_maps, out), "confirming {}".format, monitor), confirm)
 
 
 def _has_maps(folder: Path, name: str) -> bool:
@@ -175,14 +179,18 @@ def _has_maps(folder: Path, name: str) -> bool:
 
 
 def _unfinished(
-    plan: DepthPlan, names: Sequence[str] | None, done: Callable[[str], bool], what: str, monitor: Monitor
+    plan: DepthPlan,
+    names: Sequence[str] | None,
+    done: Callable[[str], bool],
+    what: Callable[[str], str],
+    monitor: Monitor,
 ) -> Iterator[ReferencePlan]:
     """A step's work: chosen photos not ``done``, told as ``what`` of their names. Compiles the kernels first."""
     warm_up(monitor)
     chosen = plan.chosen(names)
     for position, reference in enumerate(chosen):
         name = plan.name(reference)
-        monitor.progress(position, len(chosen), what.format(name))
+        monitor.progress(position, len(chosen), what(name))
         if not done(name):
             yield reference
 
