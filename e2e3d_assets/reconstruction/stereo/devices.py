@@ -26,7 +26,7 @@ class CpuKernels:
 
 
 def kernels_for(device: Device) -> Kernels:
-    """The kernels for a device; ``auto`` takes a GPU where torch finds one (ROCm counts as ``cuda``).
+    """The kernels for a device; ``auto`` takes a GPU where torch can use one (ROCm counts as ``cuda``).
 
     Raises:
         BadInput: if a GPU is asked for that is not there.
@@ -38,7 +38,7 @@ def kernels_for(device: Device) -> Kernels:
         return CpuKernels()
     if device not in ("auto", found):
         raise BadInput(
-            f"Depth maps were asked for on {device}, which torch does not find here",
+            f"Depth maps were asked for on {device}, which torch does not find here or cannot use",
             "Install torch for this GPU, or set the option device to auto or cpu",
         )
     from .torch_kernels import TorchKernels
@@ -47,11 +47,22 @@ def kernels_for(device: Device) -> Kernels:
 
 
 def _gpu() -> str:
-    """The GPU that torch would use, or nothing."""
+    """The GPU that torch can use, or nothing."""
     if importlib.util.find_spec("torch") is None or importlib.metadata.version("torch").endswith("+cpu"):
         return ""
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else ""
+    for device, found in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
+        if found and works(device):
+            return device
+    return ""
+
+
+def works(device: str) -> bool:
+    """Whether torch can calculate there: it knows no GPU that is too old, and others may have taken all its memory."""
+    import torch
+
+    try:
+        return float(torch.ones(1, device=device) + 1) == 2
+    except RuntimeError:
+        return False
