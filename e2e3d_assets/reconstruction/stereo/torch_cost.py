@@ -5,8 +5,8 @@ What belongs here: the photos on the device, and costs of planes. What does not:
 
 Pixels with different sets of views are worked on together as pairs of a pixel and a view, each a row of tensors, views
 one after the other: no pair is computed in vain, and the device's own bilinear sampling takes all patches of a view.
-The number of pairs is another one each time. So operations are left alone that torch (2.13) compiles and keeps for every
-shape on MPS: matrix products, ``addcmul``, norms, minima with indices.
+The number of pairs is another one each time, so operations are avoided that torch 2.13 compiles, and keeps, for every
+shape on MPS, such as matrix products and ``addcmul``.
 """
 
 from typing import NamedTuple, Self
