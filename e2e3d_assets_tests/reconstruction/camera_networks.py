@@ -46,24 +46,27 @@ def build_model(
     points: int = 400,
     seed: int = 0,
     sees: Callable[[int, np.ndarray], np.ndarray] | None = None,
+    cameras: int = 1,
 ) -> pycolmap.Reconstruction:
     """A model whose observations have noise and whose camera's principal point is off by ``offset_px``.
 
-    Poses and points are the true ones. ``sees`` says of a photo (0, 1 ...) which of the (N, 3) points it shows.
+    Poses and points are the true ones. ``sees`` says of a photo (0, 1 ...) which of the (N, 3) points it shows. Several
+    cameras, all alike, took two photos each by turns.
     """
     random = np.random.default_rng(seed)
     xyz = random.uniform((-1.5, -1.5, -0.5), (1.5, 1.5, 0.5), (points, 3))
     model = pycolmap.Reconstruction()
     params = [FOCAL, WIDTH / 2 + offset_px[0], HEIGHT / 2 + offset_px[1], 0.0]
     camera = pycolmap.Camera(model="SIMPLE_RADIAL", width=WIDTH, height=HEIGHT, params=params, camera_id=1)
-    model.add_camera_with_trivial_rig(camera)
+    for camera.camera_id in range(cameras, 0, -1):
+        model.add_camera_with_trivial_rig(camera)
     tracks: dict[int, list[tuple[int, int]]] = {}
     for image_id, (rotation, centre) in enumerate(poses, 1):
         pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), -rotation @ centre)
         pixels = camera.img_from_cam((xyz - centre) @ rotation.T) + random.normal(0, noise_px, (points, 2))
         inside = ((pixels > 0) & (pixels < (WIDTH, HEIGHT))).all(axis=1)
         seen = np.flatnonzero(inside if sees is None else inside & sees(image_id - 1, xyz))
-        image = pycolmap.Image(f"{image_id:03d}.jpg", pixels[seen], 1, image_id)
+        image = pycolmap.Image(f"{image_id:03d}.jpg", pixels[seen], 1 + image_id // 2 % cameras, image_id)
         model.add_image_with_trivial_frame(image, pose)
         for index, point in enumerate(seen):
             tracks.setdefault(int(point), []).append((image_id, index))

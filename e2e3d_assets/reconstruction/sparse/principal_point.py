@@ -11,7 +11,6 @@ and refining makes it worse. So the offset is refined only
   noise of a quarter of a pixel in it turned cameras four times as far as all other errors did.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +52,7 @@ def decide(trial: pycolmap.Reconstruction, camera_id: int) -> Decision:
         return Decision(
             False, f"the views are nearly parallel: {converging:.0f}°, {MIN_CONVERGENCE_DEG:.0f}° are needed"
         )
-    sigma = principal_point_sigma(trial, camera_id, photos)
+    sigma = principal_point_sigma(trial, camera_id)
     if sigma is None:
         return Decision(False, "the covariance cannot be computed")
     camera = trial.camera(camera_id)
@@ -83,25 +82,43 @@ def convergence_deg(views: np.ndarray) -> float:
     return float(np.degrees(np.percentile(np.arccos(cosines), 90))) if len(cosines) else 0.0
 
 
-def principal_point_sigma(model: pycolmap.Reconstruction, camera_id: int, photos: Sequence[int]) -> float | None:
+def principal_point_sigma(model: pycolmap.Reconstruction, camera_id: int) -> float | None:
     """Standard deviation of the worse-known coordinate in pixels, with all other unknowns free too.
 
-    Of many photos a part is used, which errs to the safe side.
+    Of many photos those around one of the camera's are used, which errs to the safe side.
     """
+    part = _part_around(model, camera_id) if model.num_reg_images() > _COVARIANCE_PHOTOS else model
+    cameras = [part.image(image_id).camera_id for image_id in part.reg_image_ids()]
     config = pycolmap.BundleAdjustmentConfig()
-    for image_id in photos[:: max(1, -(-len(photos) // _COVARIANCE_PHOTOS))]:
+    for image_id in part.reg_image_ids():  # all: points that other photos see too would count as known
         config.add_image(image_id)
+    for other in {*cameras} - {camera_id}:
+        if cameras.count(other) < MIN_PHOTOS:
+            config.set_constant_cam_intrinsics(other)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_principal_point = True
-    adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
-    covariance = pycolmap.estimate_ba_covariance(pycolmap.BACovarianceOptions(), model, adjuster)
-    camera = model.camera(camera_id)
+    adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, part)
+    covariance = pycolmap.estimate_ba_covariance(pycolmap.BACovarianceOptions(), part, adjuster)
+    camera = part.camera(camera_id)
     block = None if covariance is None else covariance.get_other_params_cov(camera.params)
     if block is None:
         return None
     variances = np.diag(block)[list(camera.principal_point_idxs())]
-    return float(np.sqrt(variances.max()) * _residual_sigma(model))
+    return float(np.sqrt(variances.max()) * _residual_sigma(part))
+
+
+def _part_around(model: pycolmap.Reconstruction, camera_id: int) -> pycolmap.Reconstruction:
+    """A copy with the photos that are nearest to the middle one of a camera's, and with what they see."""
+    ids = model.reg_image_ids()
+    centres = np.array([model.image(image_id).projection_center() for image_id in ids])
+    own = centres[[model.image(image_id).camera_id == camera_id for image_id in ids]]
+    middle = own[np.argmin(np.linalg.norm(own - np.median(own, axis=0), axis=1))]
+    part = pycolmap.Reconstruction(model)
+    for index in np.argsort(np.linalg.norm(centres - middle, axis=1))[_COVARIANCE_PHOTOS:]:
+        part.deregister_frame(part.image(ids[int(index)]).frame_id)
+    part.tear_down()
+    return part
 
 
 def _residual_sigma(model: pycolmap.Reconstruction) -> float:

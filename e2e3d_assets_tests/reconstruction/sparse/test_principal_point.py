@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.sparse import principal_point
 from e2e3d_assets.reconstruction.sparse.adjustment import adjust_finally
 from e2e3d_assets.reconstruction.sparse.principal_point import convergence_deg, decide, principal_point_sigma
 
@@ -82,9 +83,22 @@ def test_sigma_is_what_repetition_shows():
         adjust_finally(model, "yes", 1, Monitor())
         found.append(model.camera(1).params[1:3])
     scatter = np.std(np.array(found), axis=0, ddof=1).max()
-    sigma = principal_point_sigma(model, 1, model.reg_image_ids())
+    sigma = principal_point_sigma(model, 1)
     assert sigma is not None
     assert 0.4 < scatter / sigma < 2.5
+
+
+def test_sigma_counts_no_point_as_known(monkeypatch: pytest.MonkeyPatch):
+    """Points that others' photos see too were taken for known: of two cameras, or many photos, it was a fortieth."""
+    whole = principal_point_sigma(build_model(ring(16)), 1)
+    of_two = principal_point_sigma(build_model(ring(16), cameras=2), 1)
+    monkeypatch.setattr(principal_point, "_COVARIANCE_PHOTOS", 10)
+    of_part = principal_point_sigma(build_model(ring(16)), 1)
+    assert whole is not None
+    assert of_two is not None
+    assert of_part is not None
+    assert whole < of_two < 3 * whole
+    assert whole < of_part < 5 * whole
 
 
 def test_the_user_decides():
