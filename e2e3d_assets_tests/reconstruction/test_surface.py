@@ -119,35 +119,6 @@ def test_vertices_of_the_model_are_those_of_the_mesh(made: tuple[Path, dict, dic
     np.testing.assert_allclose(transform @ [1, 2, 3, 1], [1, 3, -2, 1])
 
 
-_REHEARSED = """
-import sys
-from pathlib import Path
-import numpy as np
-from e2e3d_assets.reconstruction.carving import Ballot, depth_views
-from e2e3d_assets.reconstruction.monitor import Monitor
-from e2e3d_assets.reconstruction.options import TexturedMeshOptions
-from e2e3d_assets.reconstruction.rehearsal import rehearse
-from e2e3d_assets.reconstruction.stereo.compiled import kernels
-from e2e3d_assets.reconstruction.stereo.views import read_scene
-from e2e3d_assets.reconstruction.texturing import texture_mesh
-root, out = map(Path, sys.argv[1:])
-rehearse()
-rehearsed = [(kernel.__name__, list(kernel.signatures)) for kernel in kernels]
-texture_mesh(root / "mesh", root / "undistorted_photos", out, TexturedMeshOptions(), Monitor())
-ballot = Ballot(np.zeros((1, 3)), 0.1)
-for view in depth_views(read_scene(root / "undistorted_photos"), root / "depth_maps"):
-    ballot.add(*view)
-assert [(kernel.__name__, kernel.signatures) for kernel in kernels] == rehearsed
-"""
-
-
-@pytest.mark.slow
-def test_surface_kernels_are_those_compiled_ahead(made: tuple[Path, dict, dict], tmp_path: Path):
-    """Prevents first users from waiting for kernels, and results from depending on who compiled them."""
-    done = subprocess.run([sys.executable, "-c", _REHEARSED, made[0], tmp_path], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_small_pages_shrink_the_photos(scene: Scene, made: tuple[Path, dict, dict], tmp_path: Path):
     """Fails if charts overflow the pages or pixels and texture coordinates part ways when photos are scaled."""
     root = made[0]
