@@ -31,7 +31,7 @@ def depth_maps(undistorted_photos):
     return put_together(undistorted_photos, confirmed=confirmed)
 
 
-@stage_asset(group_name="dense", kinds={"numba"}, code_version="1", pool="ram_heavy", tags={"cost": "medium"})
+@stage_asset(group_name="dense", kinds={"numba"}, code_version="2", pool="ram_heavy", tags={"cost": "medium"})
 def dense_cloud(context: dg.AssetExecutionContext, stages: Stages, undistorted_photos: Artifact, depth_maps: Artifact):
     """Oriented, coloured points fused from the depth maps, each with its confidence and number of views."""
     from ..reconstruction.fusion import fuse_depth_maps

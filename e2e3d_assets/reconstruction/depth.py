@@ -58,7 +58,9 @@ def join_depth_maps(
     undistorted: Path, confirmed: Sequence[Path], out: Path, options: DepthMapsOptions, monitor: Monitor
 ) -> Figures:
     """Make one product of what :func:`confirm_depth_maps` wrote in all chunks; gives what the stage gives."""
-    files = [(folder, path) for folder in confirmed for path in sorted((folder / "stereo").rglob("*.bin"))]
+    files = [
+        (folder, path) for folder in confirmed for path in sorted((folder / "stereo").rglob("*")) if path.is_file()
+    ]
     for done, (folder, path) in enumerate(files):
         monitor.progress(done, len(files), "maps put together")
         target = out / path.relative_to(folder)

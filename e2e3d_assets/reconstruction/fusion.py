@@ -134,5 +134,6 @@ class _Loader:
         self.maps.confidences[there] = np.round(255 * self._map(photo, "confidence")).ravel()
         self.maps.colours[there] = colour.reshape(-1, 3)
         spent = self._spent.get(photo)
+        self.maps.widths[there] = formats.read_widths(self._depth_maps, self._scene.names[photo], depth.shape).ravel()
         self.maps.spent[there] = 0 if spent is None else np.unpackbits(spent, count=depth.size)
         return placed

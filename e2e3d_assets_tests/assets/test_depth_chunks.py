@@ -100,14 +100,14 @@ def test_killed_run_goes_on_after_its_finished_chunks(store, instance, monkeypat
 
     def fails_late(problem, *arguments, **named):
         if problem.camera.width == 128:
-            if len(estimated) == 13:
+            if len(estimated) == 18:
                 raise BadInput("The power is gone", "Wait")
             estimated.append(problem)
         return plain(problem, *arguments, **named)
 
     monkeypatch.setattr(steps, "estimate", fails_late)
     assert not _run(instance).success
-    assert len(estimated) == 13, "five photos searched at two sizes, three refined"
+    assert len(estimated) == 18, "five photos searched at three sizes, three refined"
     assert [name for name in store.assets("banana") if "refined" in name] == [
         "depth_maps.refined.1_of_3",
         "depth_maps.refined.2_of_3",

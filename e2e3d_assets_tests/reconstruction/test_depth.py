@@ -60,6 +60,7 @@ def test_product_is_whole(workspace: Path, depth_maps: Path):
     assert set(report["photos"]) == set(names)
     assert 0 < (depth_maps / "preview.jpg").stat().st_size <= 30_000
     assert {path.name for path in depth_maps.iterdir()} == {"stereo", "depth_maps.json", "preview.jpg"}
+    assert {path.name for path in (depth_maps / "stereo/width_maps").iterdir()} == {f"{name}.png" for name in names}
 
 
 def test_colmap_fuses_our_maps(workspace: Path, depth_maps: Path, tmp_path: Path):
@@ -117,6 +118,9 @@ def test_chunks_and_resumed_runs_give_the_same(workspace: Path, tmp_path: Path, 
     estimate_depth_maps(workspace, resumed, QUICK, Monitor())
     refined = [arguments for arguments in estimated if arguments[0].camera.width == 128]
     assert len(refined) in (2, 3)  # 003.png, 004.png, and 002.png if it was still in work
+    widths = {path.name: path.read_bytes() for path in (whole / "stereo/width_maps").iterdir()}
+    for folder in (chunked, resumed):
+        assert {path.name: path.read_bytes() for path in (folder / "stereo/width_maps").iterdir()} == widths
     for kind in ("depth", "normal", "confidence"):
         expected = maps_of(whole, kind)
         assert len(expected) == 5

@@ -3,8 +3,8 @@
 What belongs here: the rule, and where a coarser depth map may step in. What does not: how agreement is measured
 (:mod:`.consistency`), files.
 
-Leaves and grass, seen from places far apart, look alike at a quarter of their size and hardly at full size. So where
-nothing confirms the full-size depth, a depth that was confirmed at a quarter is taken.
+Leaves and grass, seen from places far apart, look alike at a quarter or an eighth of their size and hardly at full
+size. So where nothing confirms the full-size depth, a depth that was confirmed at a smaller size is taken.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,9 @@ from .propagation import State
 from .silhouettes import without_rims
 from .views import Camera
 
-_WORTH_OF_COARSE = np.float32(0.5)  # of its confidence: a depth of a quarter's size is four times as vague
+_WORTH_OF_COARSE = np.float32(0.5)  # of its confidence
 _RIM = 2  # pixels of the coarse map
+_FEWEST = 12  # the same, of a gap that is filled: slivers beside outlines are smaller, and often wrong
 _STEP = np.float32(1.03)  # ratio of depths across a rim
 
 
@@ -44,7 +45,7 @@ class Rule:
 
 
 FULL_SIZE = Rule(2.0, 0.7, 1.0, 0.5, 160)
-QUARTER_SIZE = Rule(1.0, 0.9, 1.0, 0.9, 240)
+COARSE = Rule(1.0, 0.9, 1.0, 0.9, 160)
 """Of maps that were made to agree. They match less well, and what agrees by chance is as large as what is compared: 81
 pixels."""
 
@@ -81,8 +82,9 @@ def confirmed(
 
 def filled(
     camera: Camera,
-    state: State,
+    planes: NDArray[np.float32],
     trusted: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
     coarse_planes: NDArray[np.float32],
     coarse_trusted: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -93,17 +95,19 @@ def filled(
 
     Args:
         camera: at full size.
-        state: what was estimated.
-        trusted: (height, width) its confidence, from :func:`confirmed`.
-        coarse_planes, coarse_trusted: planes and confidence of a smaller size.
+        planes: (height, width, 4), as in :class:`.propagation.State`.
+        trusted: (height, width) their confidence, 0 where they are not to be believed.
+        wanted: (height, width), where a depth is wanted.
+        coarse_planes, coarse_trusted: the same of a smaller size.
     """
-    planes, rows, columns = continued_planes(coarse_planes, camera)
+    found, rows, columns = continued_planes(coarse_planes, camera)
     known = trusted > 0
-    reach = 2 * _RIM * camera.width // coarse_trusted.shape[1] + 1
-    behind = cv2.dilate(np.where(known, state.planes[..., 3], np.float32(0)), np.ones((reach, reach), np.uint8))
-    possible = (state.views > 0) & (planes[..., 3] > 0) & (planes[..., 3] * _STEP > behind)
-    of_coarse = np.where(possible, coarse_trusted[np.ix_(rows, columns)], np.float32(0))
-    both = np.where(known, trusted, _WORTH_OF_COARSE * of_coarse)
-    np.copyto(planes, state.planes, where=known[..., None])
-    planes[both == 0] = 0
-    return planes, both
+    scale = camera.width // coarse_trusted.shape[1]
+    reach = 2 * _RIM * scale + 1
+    behind = cv2.dilate(np.where(known, planes[..., 3], np.float32(0)), np.ones((reach, reach), np.uint8))
+    of_coarse = np.where(wanted & ~known & (found[..., 3] * _STEP > behind), coarse_trusted[np.ix_(rows, columns)], 0)
+    of_coarse[islands(np.where(of_coarse > 0, found[..., 3], np.float32(0)), _FEWEST * scale**2)] = 0
+    both = np.where(known, trusted, _WORTH_OF_COARSE * of_coarse).astype(np.float32)
+    np.copyto(found, planes, where=known[..., None])
+    found[both == 0] = 0
+    return found, both

@@ -17,7 +17,7 @@ from .packing import Comparison
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
-_JUMP = 1.03  # ratio of neighbouring pixels' depths
+_JUMP = 1.05  # ratio of neighbouring pixels' depths
 _STEPS_TO_JUMP = 8
 _NOTHING = -32000
 

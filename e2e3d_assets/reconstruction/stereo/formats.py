@@ -8,6 +8,7 @@ camera frame and look towards the camera.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +53,33 @@ def read_map(path: Path) -> NDArray[np.float32]:
     except ValueError as error:
         raise ValueError(f"{path.name} is not a complete COLMAP map") from error
     return values[0] if channels == 1 else np.moveaxis(values, 0, 2)
+
+
+def write_widths(workspace: Path, photo: str, widths: NDArray[np.uint8]) -> None:
+    """Write how vague a photo's depths are.
+
+    Args:
+        workspace: a depth_maps product; gets ``stereo/width_maps/<photo>.png``.
+        photo: its name.
+        widths: (height, width), of the pixel that a depth was estimated for, in pixels of the map: 1, and 4 or 8 where
+            the depth is that of a map of a quarter or an eighth of the size.
+    """
+    path = _widths_path(workspace, photo)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, encoded = cv2.imencode(".png", widths)
+    path.write_bytes(encoded.tobytes())
+
+
+def read_widths(workspace: Path, photo: str, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """What :func:`write_widths` wrote, (height, width); 1 in a workspace without it, such as COLMAP's."""
+    path = _widths_path(workspace, photo)
+    if not path.exists():
+        return np.ones(shape, np.uint8)
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def _widths_path(workspace: Path, photo: str) -> Path:
+    return workspace / "stereo" / "width_maps" / f"{photo}.png"
 
 
 def write_lists(workspace: Path, sources: Mapping[str, Sequence[str]]) -> None:

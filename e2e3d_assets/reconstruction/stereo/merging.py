@@ -8,6 +8,9 @@ Stereopsis by Surface Normal Diffusion" (ICCV 2015): those that agree in place, 
 marked as spent, so that a piece of surface becomes about one point and not one for each photo. How many must agree
 depends on how many could have: two where few photos look, more where many do. A witness whose own surface lies behind
 the point looks through it and votes against.
+
+A depth that was estimated for a wider pixel than the map's agrees with others like it within so wider tolerances, and
+whichever way they look; where a photo knows the place more finely, the vague depth gives no point.
 """
 
 from collections.abc import Sequence
@@ -59,6 +62,7 @@ class Maps(NamedTuple):
         normals: (photos * pixels, 3) int8, 127ths, camera frame.
         confidences: (photos * pixels,) uint8, 255ths.
         colours: (photos * pixels, 3) uint8, RGB.
+        widths: (photos * pixels,) uint8, of the pixel that a depth was estimated for, in pixels of the map.
         spent: (photos * pixels,) uint8, 1 where a point was already made of a pixel; changed by :func:`merge`.
     """
 
@@ -66,6 +70,7 @@ class Maps(NamedTuple):
     normals: NDArray[np.int8]
     confidences: NDArray[np.uint8]
     colours: NDArray[np.uint8]
+    widths: NDArray[np.uint8]
     spent: NDArray[np.uint8]
 
     @classmethod
@@ -77,6 +82,7 @@ class Maps(NamedTuple):
             np.zeros((size, 3), np.int8),
             np.zeros(size, np.uint8),
             np.zeros((size, 3), np.uint8),
+            np.ones(size, np.uint8),
             np.zeros(size, np.uint8),
         )
 
@@ -158,7 +164,7 @@ def _continued_depth(depth, normal, back, u, v, column, row):
 @parallel
 def _merge(maps, begin, rays, geometry, back, begins, tolerance, found):
     """Fill ``found`` (height, width, 9): point, normal, colour as 0xRRGGBB, confidence, views (0: no point)."""
-    depths, normals, confidences, colours, spent = maps
+    depths, normals, confidences, colours, widths, spent = maps
     height, width, _ = found.shape
     others = geometry.shape[0]
     for y in prange(height):
@@ -181,6 +187,7 @@ def _merge(maps, begin, rays, geometry, back, begins, tolerance, found):
             count = 1
             could_see = 1
             against = 0
+            known_finely = False
             for other in range(others):
                 view = geometry[other]
                 px, py = np.float32(x), np.float32(y)
@@ -195,7 +202,9 @@ def _merge(maps, begin, rays, geometry, back, begins, tolerance, found):
                 there = begins[other] + row * np.int64(view[12]) + column
                 seen = depths[there]
                 expected = hz * here
-                margin = tolerance.relative_depth * expected
+                wide = np.float32(max(widths[at], widths[there])) if widths[at] > 1 else _ONE
+                pixels, relative_depth = wide * tolerance.pixels, wide * tolerance.relative_depth
+                margin = relative_depth * expected
                 if seen > _ZERO and seen < expected - margin:
                     continue  # hidden from the witness
                 could_see += 1
@@ -212,13 +221,15 @@ def _merge(maps, begin, rays, geometry, back, begins, tolerance, found):
                 az = (to[6] * u + to[7] * v + to[8]) * seen + to[20]
                 du = (ax / az - rx) * rays[0]
                 dv = (ay / az - ry) * rays[1]
-                too_far = du * du + dv * dv > tolerance.pixels * tolerance.pixels
-                if too_far or abs(az - here) > tolerance.relative_depth * here:
+                if du * du + dv * dv > pixels * pixels or abs(az - here) > relative_depth * here:
                     continue
+                if widths[there] < widths[at]:
+                    known_finely = True
+                    break
                 ox = to[9] * normal[0] + to[10] * normal[1] + to[11] * normal[2]
                 oy = to[12] * normal[0] + to[13] * normal[1] + to[14] * normal[2]
                 oz = to[15] * normal[0] + to[16] * normal[1] + to[17] * normal[2]
-                if ox * nx + oy * ny + oz * nz < tolerance.least_cosine:
+                if widths[at] == 1 and ox * nx + oy * ny + oz * nz < tolerance.least_cosine:
                     continue
                 agreeing[count - 1] = there
                 count += 1
@@ -233,7 +244,7 @@ def _merge(maps, begin, rays, geometry, back, begins, tolerance, found):
                 for channel in range(3):
                     totals[6 + channel] += weight * np.float32(colours[there, channel])
             needed = tolerance.enough_views if could_see >= tolerance.many_views else tolerance.few_views
-            if count < needed or _VOTES_AGAINST * against > count:
+            if known_finely or count < needed or _VOTES_AGAINST * against > count:
                 continue
             for i in range(count - 1):
                 spent[agreeing[i]] = 1

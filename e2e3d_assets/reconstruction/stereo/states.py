@@ -1,5 +1,5 @@
 """What the steps of depth_maps keep of each photo between them: ``planes``, ``costs``, ``views``, one array each; of
-the quarter size too, ``planes_quarter`` and so on, and what others confirm of it, ``trusted_quarter``.
+smaller sizes too, ``planes_quarter`` and so on.
 
 What belongs here: these files. What does not: the reduced photos beside them (:mod:`.photos`), the products' maps
 (:mod:`.formats`).
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .propagation import State
 
 QUARTER = "_quarter"
+EIGHTH = "_eighth"
 
 
 def has_state(folder: Path, name: str) -> bool:
@@ -24,21 +25,7 @@ def has_state(folder: Path, name: str) -> bool:
 def save_state(folder: Path, name: str, state: State, size: str = "") -> None:
     """Write a photo's state. Planes come last and by renaming: where they are, the state is whole."""
     for part in ("views", "costs", "planes"):
-        save_array(folder, name, part + size, getattr(state, part))
-
-
-def save_array(folder: Path, name: str, part: str, values: NDArray) -> None:
-    """Write one array of a photo; it appears complete or not at all."""
-    path = _path(folder, name, part)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished.npy")
-    np.save(unfinished, values)
-    unfinished.replace(path)
-
-
-def load_array(folder: Path, name: str, part: str) -> NDArray[np.float32]:
-    """Read one array of a photo."""
-    return np.load(_path(folder, name, part))
+        _save(_path(folder, name, part + size), getattr(state, part))
 
 
 def load_state(folder: Path, name: str, size: str = "") -> State:
@@ -64,3 +51,10 @@ def photo_of(path: str) -> str:
 
 def _path(folder: Path, name: str, part: str) -> Path:
     return folder / part / f"{name}.npy"
+
+
+def _save(path: Path, values: NDArray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished.npy")
+    np.save(unfinished, values)
+    unfinished.replace(path)

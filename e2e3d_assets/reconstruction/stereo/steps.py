@@ -9,12 +9,12 @@ is read or written while the kernels have the other:
 1. *search*: coarse depth maps, up to half size, from the photos alone;
 2. *refine*: half-size maps made consistent with each other, then full size from the photos alone: the neighbours'
    coarse depths settle what is ambiguous, but would only blur what is sharp;
-3. *confirm*: what no neighbour confirms is taken from the quarter-size maps as far as these are confirmed, or else
-   emptied; what is left gets its confidence.
+3. *confirm*: what no neighbour confirms is taken from smaller maps as far as these are confirmed, or else emptied; what
+   is left gets its confidence.
 
-The quarter-size maps are the way out where photos hardly match, as in a forest seen from two places: they are made to
-agree with the neighbours' as left by the step before, much more strongly than elsewhere, in *refine* and again in
-*confirm*. What is wrong by chance finds nothing to agree with.
+The maps of a quarter and an eighth of the size are the way out where photos hardly match, as in a forest seen from two
+places: they are made to agree with the neighbours' as left by the step before, much more strongly than elsewhere, in
+*refine* and again in *confirm*. What is wrong by chance finds nothing to agree with.
 
 Each step is a function from directories to a directory and takes a subset of photos, so that several processes or
 machines can share one set: run a step's chunks, give all their directories to the next step's.
@@ -31,7 +31,7 @@ from ..background import two_at_a_time
 from ..monitor import Monitor
 from ..options import DepthMapsOptions
 from . import formats
-from .confirmation import FULL_SIZE, QUARTER_SIZE, Rule, confirmed, filled
+from .confirmation import COARSE, FULL_SIZE, Rule, confirmed, filled
 from .devices import kernels_for
 from .estimation import Level, Problem, estimate, level_size
 from .photos import keep_grey, read_grey, read_grey_once, read_mask
@@ -39,6 +39,7 @@ from .plan import DepthPlan
 from .propagation import State
 from .silhouettes import away_from_blank
 from .states import (
+    EIGHTH,
     QUARTER,
     folder_of,
     has_state,
@@ -50,8 +51,7 @@ from .views import Camera, ReferencePlan
 from .warming import warm_up
 
 _HALF_SIZE = 0.5
-_QUARTER_SIZE = 0.25
-_GREY_QUARTER = "grey_quarter"
+_SMALLER = {QUARTER: 0.25, EIGHTH: 0.125}
 _AGREEING = Level(1.0, 0, geometric_sweeps=2, geometric_weight=0.2)
 _NOTHING = np.zeros((2, 2), np.float32)
 
@@ -70,15 +70,18 @@ def search_depth_maps(
     """
     plan = DepthPlan.read(undistorted, options)
     kernels = kernels_for(options.device)
-    coarse = [Level(0.125, options.eighth_sweeps), Level(_QUARTER_SIZE, options.quarter_sweeps)]
-    half = Level(_HALF_SIZE, options.half_sweeps)
+    levels = {
+        EIGHTH: Level(_SMALLER[EIGHTH], options.eighth_sweeps),
+        QUARTER: Level(_SMALLER[QUARTER], options.quarter_sweeps),
+        "": Level(_HALF_SIZE, options.half_sweeps),
+    }
 
     def search(reference: ReferencePlan) -> None:
         problem = _problem(undistorted, plan, reference, options, out / "grey")
-        state = estimate(problem, coarse, kernels, between_sweeps=monitor.check)
-        save_state(out, plan.name(reference), state, QUARTER)
-        state = estimate(problem, [half], kernels, state, between_sweeps=monitor.check)
-        save_state(out, plan.name(reference), state)
+        state = None
+        for size, level in levels.items():
+            state = estimate(problem, [level], kernels, state, between_sweeps=monitor.check)
+            save_state(out, plan.name(reference), state, size)
 
     def what(name: str) -> str:
         return f"coarse depth of {name} ({kernels.device})"
@@ -100,7 +103,7 @@ def refine_depth_maps(
         undistorted: as for :func:`..depth.estimate_depth_maps`.
         searched: what :func:`search_depth_maps` wrote in all chunks, or at least what it wrote for
             :func:`photos_read` of these photos.
-        out: gets the full-size states, and the quarter-size ones with reduced grey photos.
+        out: gets the full-size states, and smaller ones with reduced grey photos.
         options: as for every step.
         monitor: progress per photo.
         photos: names of the chunk's photos.
@@ -118,12 +121,15 @@ def refine_depth_maps(
         problem = _problem(undistorted, plan, reference, options, own / "grey")
         neighbours = _source_depths(plan, reference, searched)
         state = estimate(problem, levels, kernels, load_state(own, name), neighbours, monitor.check)
-        small = problem.resized(_QUARTER_SIZE)
-        for photo, grey in zip((reference.photo, *reference.sources), (small.photo, *small.source_photos), strict=True):
-            keep_grey(out / _GREY_QUARTER, plan.scene.names[photo], grey)
-        neighbours = _source_depths(plan, reference, searched, QUARTER)
-        quarter = estimate(small, [_AGREEING], kernels, load_state(own, name, QUARTER), neighbours, monitor.check)
-        save_state(out, name, quarter, QUARTER)
+        for size, scale in _SMALLER.items():
+            small = problem.resized(scale)
+            for photo, grey in zip(
+                (reference.photo, *reference.sources), (small.photo, *small.source_photos), strict=True
+            ):
+                keep_grey(out / f"grey{size}", plan.scene.names[photo], grey)
+            neighbours = _source_depths(plan, reference, searched, size)
+            agreeing = estimate(small, [_AGREEING], kernels, load_state(own, name, size), neighbours, monitor.check)
+            save_state(out, name, agreeing, size)
         save_state(out, name, state)
 
     def what(name: str) -> str:
@@ -146,7 +152,7 @@ def confirm_depth_maps(
         undistorted: as for :func:`..depth.estimate_depth_maps`.
         refined: what :func:`refine_depth_maps` wrote in all chunks, or at least what it wrote for
             :func:`photos_read` of these photos.
-        out: gets ``stereo/{depth,normal,confidence}_maps``.
+        out: gets ``stereo/{depth,normal,confidence,width}_maps``.
         options: as for every step.
         monitor: progress per photo.
         photos: names of the chunk's photos.
@@ -160,15 +166,21 @@ def confirm_depth_maps(
         camera = plan.cameras[reference.photo]
         state = load_state(own, name)
         grey = read_grey(undistorted, name, camera)
-        trusted = _confirmed(plan, reference, camera, grey, state, refined, FULL_SIZE)
-        small = _problem(undistorted, plan, reference, options, own / _GREY_QUARTER, _QUARTER_SIZE)
-        neighbours = _source_depths(plan, reference, refined, QUARTER)
-        quarter = estimate(small, [_AGREEING], kernels, load_state(own, name, QUARTER), neighbours, monitor.check)
-        agreed = _confirmed(plan, reference, small.camera, small.photo, quarter, refined, QUARTER_SIZE, QUARTER)
-        planes, confidence = filled(camera, state, trusted, quarter.planes, away_from_blank(agreed, small.photo))
+        planes, trusted = state.planes, _confirmed(plan, reference, camera, grey, state, refined, FULL_SIZE)
+        widths = np.ones(trusted.shape, np.uint8)
+        for size, scale in _SMALLER.items():
+            small = _problem(undistorted, plan, reference, options, own / f"grey{size}", scale)
+            neighbours = _source_depths(plan, reference, refined, size)
+            agreeing = estimate(small, [_AGREEING], kernels, load_state(own, name, size), neighbours, monitor.check)
+            agreed = _confirmed(plan, reference, small.camera, small.photo, agreeing, refined, COARSE, size)
+            widths[trusted == 0] = round(1 / scale)
+            planes, trusted = filled(
+                camera, planes, trusted, state.views > 0, agreeing.planes, away_from_blank(agreed, small.photo)
+            )
+        formats.write_widths(out, name, widths)
         formats.write_map(formats.map_path(out, "depth", name), planes[..., 3])
         formats.write_map(formats.map_path(out, "normal", name), planes[..., :3])
-        formats.write_map(formats.map_path(out, "confidence", name), confidence)
+        formats.write_map(formats.map_path(out, "confidence", name), trusted)
 
     two_at_a_time(_unfinished(plan, photos, partial(_has_maps, out), "confirming {}".format, monitor), confirm)
 

@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from e2e3d_assets.reconstruction.stereo.formats import map_path, read_map, write_lists, write_map
+from e2e3d_assets.reconstruction.stereo.formats import (
+    map_path,
+    read_map,
+    read_widths,
+    write_lists,
+    write_map,
+    write_widths,
+)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (3, 5, 3)])
@@ -35,3 +42,11 @@ def test_lists_name_photos_and_sources(tmp_path: Path):
     write_lists(tmp_path, {"a.jpg": ["b.jpg", "c.jpg"], "b.jpg": ["a.jpg"]})
     assert (tmp_path / "stereo/fusion.cfg").read_text() == "a.jpg\nb.jpg\n"
     assert (tmp_path / "stereo/patch-match.cfg").read_text() == "a.jpg\nb.jpg, c.jpg\nb.jpg\na.jpg\n"
+
+
+def test_widths_come_back(tmp_path: Path):
+    """Fusion would merge coarse depths as fine ones, or none at all; a workspace of COLMAP's own has no such maps."""
+    widths = np.array([[1, 4, 8], [1, 1, 4]], np.uint8)
+    write_widths(tmp_path, "folder/a.jpg", widths)
+    np.testing.assert_array_equal(read_widths(tmp_path, "folder/a.jpg", (2, 3)), widths)
+    np.testing.assert_array_equal(read_widths(tmp_path, "b.jpg", (2, 3)), np.ones((2, 3)))
