@@ -100,14 +100,19 @@ def filled(
         wanted: (height, width), where a depth is wanted.
         coarse_planes, coarse_trusted: the same of a smaller size.
     """
-    found, rows, columns = continued_planes(coarse_planes, camera)
+    height, width = trusted.shape
+    scale = width // coarse_trusted.shape[1]
+    every = np.arange(height) * coarse_trusted.shape[0] // height, np.arange(width) * coarse_trusted.shape[1] // width
     known = trusted > 0
-    scale = camera.width // coarse_trusted.shape[1]
+    y, x = np.nonzero(wanted & ~known & (coarse_trusted[np.ix_(*every)] > 0))
+    found, taken = continued_planes(coarse_planes, camera, y, x)
     reach = 2 * _RIM * scale + 1
     behind = cv2.dilate(np.where(known, planes[..., 3], np.float32(0)), np.ones((reach, reach), np.uint8))
-    of_coarse = np.where(wanted & ~known & (found[..., 3] * _STEP > behind), coarse_trusted[np.ix_(rows, columns)], 0)
-    of_coarse[islands(np.where(of_coarse > 0, found[..., 3], np.float32(0)), _FEWEST * scale**2)] = 0
-    both = np.where(known, trusted, _WORTH_OF_COARSE * of_coarse).astype(np.float32)
-    np.copyto(found, planes, where=known[..., None])
-    found[both == 0] = 0
-    return found, both
+    gaps = np.zeros_like(trusted)
+    gaps[y, x] = np.where(found[:, 3] * _STEP > behind[y, x], found[:, 3], 0)
+    good = (gaps > 0) & ~islands(gaps, _FEWEST * scale**2)
+    chosen = good[y, x]
+    planes, trusted = np.where(known[..., None], planes, np.float32(0)), trusted.copy()
+    planes[good] = found[chosen]
+    trusted[good] = _WORTH_OF_COARSE * coarse_trusted[taken][chosen]
+    return planes, trusted

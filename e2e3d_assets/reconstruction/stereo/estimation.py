@@ -125,8 +125,8 @@ class LevelEstimator:
 
     def refine(self, coarse: State) -> State:
         """The planes of a coarser (or as fine a) level, evaluated at this level's pixels."""
-        planes, rows, columns = continued_planes(coarse.planes, self._problem.camera)
-        taken = np.ix_(rows, columns)
+        height, width = self._problem.mask.shape
+        planes, taken = continued_planes(coarse.planes, self._problem.camera, *np.ogrid[:height, :width])
         views = np.where(self._problem.mask, coarse.views[taken], np.uint32(0))
         near, far = self._problem.depth_range[0] / _BEYOND, self._problem.depth_range[1] * _BEYOND
         good = (planes[..., 3] > near) & (planes[..., 3] < far)
@@ -170,19 +170,19 @@ class LevelEstimator:
 
 
 def continued_planes(
-    coarse: NDArray[np.float32], camera: Camera
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """A smaller (or as large a) map's planes at the camera's pixels, and the rows and columns that they are taken from.
+    coarse: NDArray[np.float32], camera: Camera, y: NDArray[np.int64], x: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """A smaller (or as large a) map's planes at some pixels, and the rows and columns that they are taken from.
 
     Args:
         coarse: (height, width, 4), as in :class:`.propagation.State`; seen from the same place.
         camera: at the size wanted. A depth may come out negative or not finite, where a plane is seen edge-on.
+        y, x: the pixels, of shapes that go together to that of the answer, which has four channels more.
     """
     coarse_height, coarse_width = coarse.shape[:2]
-    rows = np.arange(camera.height) * coarse_height // camera.height
-    columns = np.arange(camera.width) * coarse_width // camera.width
-    planes = np.ascontiguousarray(coarse[np.ix_(rows, columns)])
-    here = _along_rays(planes, camera, np.arange(camera.width), np.arange(camera.height))
+    rows, columns = y * coarse_height // camera.height, x * coarse_width // camera.width
+    planes = coarse[rows, columns]
+    here = _along_rays(planes, camera, x, y)
     there = _along_rays(
         planes,
         camera,
@@ -191,14 +191,14 @@ def continued_planes(
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         planes[..., 3] = planes[..., 3] * there / here
-    return planes, rows, columns
+    return planes, (rows, columns)
 
 
 def _along_rays(planes: NDArray[np.float32], camera: Camera, x: NDArray, y: NDArray) -> NDArray[np.float32]:
     """Product of each plane's normal and the ray through column x, row y."""
     K = camera.K
-    rx = ((x - K[0, 2]) / K[0, 0]).astype(np.float32)[None, :]
-    ry = ((y - K[1, 2]) / K[1, 1]).astype(np.float32)[:, None]
+    rx = ((x - K[0, 2]) / K[0, 0]).astype(np.float32)
+    ry = ((y - K[1, 2]) / K[1, 1]).astype(np.float32)
     return planes[..., 0] * rx + planes[..., 1] * ry + planes[..., 2]
 
 

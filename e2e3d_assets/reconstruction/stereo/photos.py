@@ -47,6 +47,8 @@ def read_grey_once(undistorted: Path, name: str, camera: Camera, folder: Path) -
 def keep_grey(folder: Path, name: str, grey: NDArray[np.uint8]) -> None:
     """Have :func:`read_grey_once` find a photo in ``folder``."""
     kept = folder / f"{name}.npy"
+    if kept.exists():
+        return
     kept.parent.mkdir(parents=True, exist_ok=True)
     unfinished = kept.with_suffix(f".{threading.get_ident()}.npy")
     np.save(unfinished, grey)
