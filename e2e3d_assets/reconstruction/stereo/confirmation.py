@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from .consistency import agreement, confidence, islands
 from .estimation import continued_planes
+from .matching_cost import RADIUS
 from .packing import compare_depths
 from .propagation import State
 from .silhouettes import without_rims
 from .views import Camera
 
 _WORTH_OF_COARSE = np.float32(0.5)  # of its confidence
-_RIM = 2  # pixels of the coarse map
-_FEWEST = 12  # the same, of a gap that is filled: slivers beside outlines are smaller, and often wrong
+_FEWEST = 12  # the same, of a gap that is filled off the surface around it: slivers beside outlines are smaller
+_NOWHERE = np.float32(1e30)
 _STEP = np.float32(1.03)  # ratio of depths across a rim
 
 
@@ -45,7 +46,7 @@ class Rule:
 
 
 FULL_SIZE = Rule(2.0, 0.7, 1.0, 0.5, 160)
-COARSE = Rule(1.0, 0.9, 1.0, 0.9, 160)
+COARSE = Rule(1.0, 0.9, 1.0, 0.7, 160)
 """Of maps that were made to agree. They match less well, and what agrees by chance is as large as what is compared: 81
 pixels."""
 
@@ -90,8 +91,8 @@ def filled(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Planes and confidence, those of a coarser size where there are none; both are 0 where nothing is known.
 
-    Coarse depths just before what is known are left out: a near thing's outline, seen coarsely, reaches over what is
-    behind it, and hides it from the others.
+    A thing's outline, seen coarsely, reaches as far as what is compared does over what is behind or beside it. So near
+    what is known, coarse depths are left out that lie before it, and those that go on from it other than into its gaps.
 
     Args:
         camera: at full size.
@@ -106,12 +107,16 @@ def filled(
     known = trusted > 0
     y, x = np.nonzero(wanted & ~known & (coarse_trusted[np.ix_(*every)] > 0))
     found, taken = continued_planes(coarse_planes, camera, y, x)
-    reach = 2 * _RIM * scale + 1
-    behind = cv2.dilate(np.where(known, planes[..., 3], np.float32(0)), np.ones((reach, reach), np.uint8))
+    around = np.ones((2 * RADIUS * scale + 1,) * 2, np.uint8)
+    farthest = cv2.dilate(np.where(known, planes[..., 3], np.float32(0)), around)[y, x]
+    nearest = cv2.erode(np.where(known, planes[..., 3], _NOWHERE), around)[y, x]
+    inside = cv2.morphologyEx(known.astype(np.uint8), cv2.MORPH_CLOSE, around)[y, x] > 0
     gaps = np.zeros_like(trusted)
-    gaps[y, x] = np.where(found[:, 3] * _STEP > behind[y, x], found[:, 3], 0)
-    good = (gaps > 0) & ~islands(gaps, _FEWEST * scale**2)
-    chosen = good[y, x]
+    gaps[y, x] = np.where(found[:, 3] * _STEP > farthest, found[:, 3], 0)
+    goes_on = (nearest < _NOWHERE) & (found[:, 3] < nearest * _STEP)
+    chosen = (gaps[y, x] > 0) & np.where(goes_on, inside, ~islands(gaps, _FEWEST * scale**2)[y, x])
+    good = np.zeros(trusted.shape, np.bool_)
+    good[y, x] = chosen
     planes, trusted = np.where(known[..., None], planes, np.float32(0)), trusted.copy()
     planes[good] = found[chosen]
     trusted[good] = _WORTH_OF_COARSE * coarse_trusted[taken][chosen]

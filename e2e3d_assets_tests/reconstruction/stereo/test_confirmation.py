@@ -50,11 +50,28 @@ def test_what_is_near_does_not_grow_over_what_is_known_behind_it() -> None:
     coarse[:, :21, 3] /= 2
     trusted = np.zeros((96, 160), np.float32)
     trusted[:, 84:] = 0.9
-    trusted[40:48, 100:112] = 0
     everywhere = np.ones((96, 160), bool)
 
     _, confidence = filled(camera, planes, trusted, everywhere, coarse, np.full((24, 40), 0.6, np.float32))
 
-    assert (confidence[:, :76] > 0).all()
-    assert not confidence[:, 76:84].any()
-    np.testing.assert_array_equal(confidence[:, 84:], trusted[:, 84:])  # the gap is smaller than a patch
+    assert (confidence[:, :68] > 0).all()
+    assert not confidence[:, 68:84].any()
+    assert (confidence[:, 84:] == np.float32(0.9)).all()
+
+
+def test_outlines_do_not_grow_over_what_is_not_known() -> None:
+    """Coarsely seen, a statue's legs had grown together, with a rim of blocks where the lawn behind is unknown."""
+    camera, _ = wall(160, 96)
+    planes, coarse = np.zeros((96, 160, 4), np.float32), np.zeros((24, 40, 4), np.float32)
+    planes[..., 2], planes[..., 3] = -1, 2
+    coarse[..., 2], coarse[..., 3] = -1, 2
+    trusted = np.zeros((96, 160), np.float32)
+    trusted[20:60, 40:80] = 0.9
+    trusted[36:44, 56:64] = 0
+    coarse_trusted = np.zeros((24, 40), np.float32)
+    coarse_trusted[3:17, 8:22] = 0.6
+
+    _, confidence = filled(camera, planes, trusted, np.ones((96, 160), bool), coarse, coarse_trusted)
+
+    trusted[36:44, 56:64] = 0.3  # a gap in it is filled
+    np.testing.assert_allclose(confidence, trusted, atol=1e-6)
