@@ -57,8 +57,8 @@ def install() -> None:
     """Replace the science of this process."""
     for stage, (module, function) in _STAGES.items():
         _module(module, **{function: _fake_stage(stage)})
-    # One chunk, which is the whole set.
-    vars(sys.modules[f"{_SCIENCE}.depth"]).update(split_photos=lambda *_: [["a.jpg"]], join_depth_maps=None)
+    vars(sys.modules[f"{_SCIENCE}.depth"]).update(join_depth_maps=None)
+    _module("stereo.plan", split_photos=lambda *_: [["a.jpg"]])  # one chunk, which is the whole set
     _module("report", build_report=_fake_report)
     _module("reopening", compare_model_files=lambda path: ([], {"faces": 1}))
 
