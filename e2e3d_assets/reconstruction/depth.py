@@ -32,8 +32,9 @@ def estimate_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions,
     Args:
         undistorted: a COLMAP dense workspace with PINHOLE cameras; masks may lie in ``masks/<photo>.png`` (black:
             ignore).
-        out: gets COLMAP's ``stereo/`` folder (``.geometric.bin``; and ``confidence_maps``, one channel, 0…1),
-            ``depth_maps.json`` (each photo's fate) and ``preview.jpg``.
+        out: gets COLMAP's ``stereo/`` folder (``.geometric.bin``; and ``confidence_maps``, one channel, 0…1; and
+            ``width_maps``, see :func:`.stereo.formats.write_widths`), ``depth_maps.json`` (each photo's fate) and
+            ``preview.jpg``.
         options: sizes and effort.
         monitor: progress per photo and step.
 

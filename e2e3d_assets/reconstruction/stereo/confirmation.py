@@ -19,13 +19,12 @@ from .estimation import continued_planes
 from .matching_cost import RADIUS
 from .packing import compare_depths
 from .propagation import State
-from .silhouettes import without_rims
+from .silhouettes import STEP, without_rims
 from .views import Camera
 
 _WORTH_OF_COARSE = np.float32(0.5)  # of its confidence
-_FEWEST = 12  # the same, of a gap that is filled off the surface around it: slivers beside outlines are smaller
+_FEWEST = 12  # coarse pixels of a gap that is filled off the surface around it: slivers beside outlines are smaller
 _NOWHERE = np.float32(1e30)
-_STEP = np.float32(1.03)  # ratio of depths across a rim
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,8 @@ def filled(
     nearest = cv2.erode(np.where(known, planes[..., 3], _NOWHERE), around)[y, x]
     inside = cv2.morphologyEx(known.astype(np.uint8), cv2.MORPH_CLOSE, around)[y, x] > 0
     gaps = np.zeros_like(trusted)
-    gaps[y, x] = np.where(found[:, 3] * _STEP > farthest, found[:, 3], 0)
-    goes_on = (nearest < _NOWHERE) & (found[:, 3] < nearest * _STEP)
+    gaps[y, x] = np.where(found[:, 3] * STEP > farthest, found[:, 3], 0)
+    goes_on = (nearest < _NOWHERE) & (found[:, 3] < nearest * STEP)
     chosen = (gaps[y, x] > 0) & np.where(goes_on, inside, ~islands(gaps, _FEWEST * scale**2)[y, x])
     good = np.zeros(trusted.shape, np.bool_)
     good[y, x] = chosen

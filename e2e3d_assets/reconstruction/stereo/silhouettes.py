@@ -21,7 +21,7 @@ from .matching_cost import OFFSET_X, OFFSET_Y, RADIUS, SAMPLES
 _LIKE = np.float32(15.0)  # grey values: what differs by less belongs to the pixel's own side
 _BLANK = np.float32(16.0)  # variance on that side, grey values squared
 _OWN_SHARE = np.float32(0.25)  # of the patch's variance
-_STEP = np.float32(1.03)  # ratio of depths across a rim
+STEP = np.float32(1.03)  # ratio of depths across a rim
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _COLUMNS = OFFSET_X.astype(np.int64)
@@ -68,7 +68,7 @@ def _take_off_rim(depth, photo, blank, before, gone):
                 continue
             for row in range(max(y - 1, 0), min(y + 2, height)):
                 for column in range(max(x - 1, 0), min(x + 2, width)):
-                    there = depth[row, column] * _STEP if before[row, column] else depth[row, column] / _STEP
+                    there = depth[row, column] * STEP if before[row, column] else depth[row, column] / STEP
                     like = abs(np.float32(photo[row, column]) - np.float32(photo[y, x])) < _LIKE
                     if like and (there == _ZERO or there > here):
                         gone[y, x] = True

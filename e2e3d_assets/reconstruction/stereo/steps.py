@@ -33,7 +33,7 @@ from ..options import DepthMapsOptions
 from . import formats
 from .confirmation import COARSE, FULL_SIZE, Rule, confirmed, filled
 from .devices import kernels_for
-from .estimation import Level, Problem, estimate, level_size
+from .estimation import Kernels, Level, Problem, estimate, level_size
 from .photos import keep_grey, read_grey, read_grey_once, read_mask
 from .plan import DepthPlan
 from .propagation import State
@@ -52,7 +52,7 @@ from .warming import warm_up
 
 _HALF_SIZE = 0.5
 _SMALLER = {QUARTER: 0.25, EIGHTH: 0.125}
-_AGREEING = Level(1.0, 0, geometric_sweeps=2, geometric_weight=0.2)
+_DRAWN_TOGETHER = Level(1.0, 0, geometric_sweeps=2, geometric_weight=0.2)
 _NOTHING = np.zeros((2, 2), np.float32)
 
 
@@ -102,7 +102,7 @@ def refine_depth_maps(
     Args:
         undistorted: as for :func:`..depth.estimate_depth_maps`.
         searched: what :func:`search_depth_maps` wrote in all chunks, or at least what it wrote for
-            :func:`photos_read` of these photos.
+            :func:`.plan.photos_read` of these photos.
         out: gets the full-size states, and smaller ones with reduced grey photos.
         options: as for every step.
         monitor: progress per photo.
@@ -127,9 +127,7 @@ def refine_depth_maps(
                 (reference.photo, *reference.sources), (small.photo, *small.source_photos), strict=True
             ):
                 keep_grey(out / f"grey{size}", plan.scene.names[photo], grey)
-            neighbours = _source_depths(plan, reference, searched, size)
-            agreeing = estimate(small, [_AGREEING], kernels, load_state(own, name, size), neighbours, monitor.check)
-            save_state(out, name, agreeing, size)
+            save_state(out, name, _agreeing(plan, reference, small, searched, size, kernels, monitor), size)
         save_state(out, name, state)
 
     def what(name: str) -> str:
@@ -151,7 +149,7 @@ def confirm_depth_maps(
     Args:
         undistorted: as for :func:`..depth.estimate_depth_maps`.
         refined: what :func:`refine_depth_maps` wrote in all chunks, or at least what it wrote for
-            :func:`photos_read` of these photos.
+            :func:`.plan.photos_read` of these photos.
         out: gets ``stereo/{depth,normal,confidence,width}_maps``.
         options: as for every step.
         monitor: progress per photo.
@@ -170,8 +168,7 @@ def confirm_depth_maps(
         widths = np.ones(trusted.shape, np.uint8)
         for size, scale in _SMALLER.items():
             small = _problem(undistorted, plan, reference, options, own / f"grey{size}", scale)
-            neighbours = _source_depths(plan, reference, refined, size)
-            agreeing = estimate(small, [_AGREEING], kernels, load_state(own, name, size), neighbours, monitor.check)
+            agreeing = _agreeing(plan, reference, small, refined, size, kernels, monitor)
             agreed = _confirmed(plan, reference, small.camera, small.photo, agreeing, refined, COARSE, size)
             widths[trusted == 0] = round(1 / scale)
             planes, trusted = filled(
@@ -205,6 +202,22 @@ def _unfinished(
         monitor.progress(position, len(chosen), what(name))
         if not done(name):
             yield reference
+
+
+def _agreeing(
+    plan: DepthPlan,
+    reference: ReferencePlan,
+    small: Problem,
+    folders: Sequence[Path],
+    size: str,
+    kernels: Kernels,
+    monitor: Monitor,
+) -> State:
+    """A photo's state of a smaller size, drawn towards its sources' as the step before left them."""
+    name = plan.name(reference)
+    state = load_state(folder_of(folders, name), name, size)
+    neighbours = _source_depths(plan, reference, folders, size)
+    return estimate(small, [_DRAWN_TOGETHER], kernels, state, neighbours, monitor.check)
 
 
 def _source_depths(
