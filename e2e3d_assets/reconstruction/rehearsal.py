@@ -55,9 +55,7 @@ def _depth_maps(cameras: list[Camera]) -> None:
     depth = np.ones(photo.shape, np.float32)
     estimate(problem, [Level(1.0, 1, 1)], CpuKernels(), neighbour_depths=[depth])
     consistency.agreement(depth, compare_depths(cameras[0], cameras[1:], [depth]), 2.0, 1.0)
-    for fresh in (True, False):  # what an earlier step has kept on disk is read-only: another type to numba
-        photo.setflags(write=fresh)
-        without_rims(depth, photo)
+    without_rims(depth, photo)
     placed = [Placed(camera, i * photo.size) for i, camera in enumerate(cameras)]
     tolerance = Tolerance(np.float32(1), np.float32(0.01), np.float32(0.9), 2, 3, 4)
     merge(Maps.empty(2, photo.size), placed[0], placed[1:], tolerance)

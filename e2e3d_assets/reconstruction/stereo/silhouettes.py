@@ -35,6 +35,8 @@ def without_rims(depth: NDArray[np.float32], photo: NDArray[np.uint8]) -> NDArra
         depth: (height, width), 0 where unknown.
         photo: (height, width) grey.
     """
+    photo = photo.view()
+    photo.setflags(write=False)  # as photos that were kept on disk are: one type to numba, compiled once
     blank = np.zeros(depth.shape, np.bool_)
     _blank_beside_edges(photo, blank)
     gone = np.zeros(depth.shape, np.bool_)
