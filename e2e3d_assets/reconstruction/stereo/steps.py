@@ -31,7 +31,7 @@ from ..background import two_at_a_time
 from ..monitor import Monitor
 from ..options import DepthMapsOptions
 from . import formats
-from .confirmation import COARSE, FULL_SIZE, Rule, confirmed, filled
+from .confirmation import COARSE, FULL_SIZE, confirmed, filled
 from .devices import kernels_for
 from .estimation import Kernels, Level, Problem, estimate, level_size
 from .photos import keep_grey, read_grey, read_grey_once, read_mask
@@ -164,12 +164,13 @@ def confirm_depth_maps(
         camera = plan.cameras[reference.photo]
         state = load_state(own, name)
         grey = read_grey(undistorted, name, camera)
-        planes, trusted = state.planes, _confirmed(plan, reference, camera, grey, state, refined, FULL_SIZE)
+        planes = state.planes
+        trusted = confirmed(camera, grey, state, *_witnesses(plan, reference, refined), FULL_SIZE)
         widths = np.ones(trusted.shape, np.uint8)
         for size, scale in _SMALLER.items():
             small = _problem(undistorted, plan, reference, options, own / f"grey{size}", scale)
             agreeing = _agreeing(plan, reference, small, refined, size, kernels, monitor)
-            agreed = _confirmed(plan, reference, small.camera, small.photo, agreeing, refined, COARSE, size)
+            agreed = confirmed(small.camera, small.photo, agreeing, *_witnesses(plan, reference, refined, size), COARSE)
             widths[trusted == 0] = round(1 / scale)
             planes, trusted = filled(
                 camera, planes, trusted, state.views > 0, agreeing.planes, away_from_blank(agreed, small.photo)
@@ -229,21 +230,14 @@ def _source_depths(
     ]
 
 
-def _confirmed(
-    plan: DepthPlan,
-    reference: ReferencePlan,
-    camera: Camera,
-    grey: NDArray[np.uint8],
-    state: State,
-    folders: Sequence[Path],
-    rule: Rule,
-    size: str = "",
-) -> NDArray[np.float32]:
-    """Confidence of each pixel of a photo's state of some size; 0 where the depth is not to be believed."""
-    witnesses = [witness for witness in reference.witnesses if witness in plan.with_depth]
-    depths = [load_depth(folders, plan.scene.names[witness], size) for witness in witnesses]
-    cameras = [plan.cameras[w].resized(d.shape[1], d.shape[0]) for w, d in zip(witnesses, depths, strict=True)]
-    return confirmed(camera, grey, state, cameras, depths, rule)
+def _witnesses(
+    plan: DepthPlan, reference: ReferencePlan, folders: Sequence[Path], size: str = ""
+) -> tuple[list[Camera], list[NDArray[np.float32]]]:
+    """The photos that may confirm a photo's depths: their depth maps of some size, and their cameras at that size."""
+    photos = [photo for photo in reference.witnesses if photo in plan.with_depth]
+    depths = [load_depth(folders, plan.scene.names[photo], size) for photo in photos]
+    cameras = [plan.cameras[p].resized(d.shape[1], d.shape[0]) for p, d in zip(photos, depths, strict=True)]
+    return cameras, depths
 
 
 def _problem(
