@@ -2,7 +2,9 @@
 
 import functools
 import io
+import shutil
 import struct
+import tarfile
 import tempfile
 import zipfile
 import zlib
@@ -210,6 +212,36 @@ def test_zip_of_photos(upload: Path, out: Path):
     assert photo_set.source == "archive"
     assert [photo.given_name for photo in photo_set.photos] == [f"Trip/photo {seed}.jpg" for seed in range(3)]
     assert sorted(path.name for path in out.iterdir()) == ["images", "photos.json", "preview.jpg"]
+
+
+def test_several_archives_with_equal_names(upload: Path, out: Path):
+    """Every camera begins with IMG_1: photos that cannot be told apart cannot be taken again. And old names in Latin-1
+    ended the stage when photos.json was written."""
+    for number in range(2):
+        with tarfile.open(upload / f"part{number}.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+            for name in ("café.jpg", "IMG_1.jpg"):
+                data = io.BytesIO()
+                textured(10 * number + len(name)).save(data, "JPEG")
+                member = tarfile.TarInfo(name)
+                member.size = data.tell()
+                data.seek(0)
+                archive.addfile(member, data)
+    names = [photo.given_name for photo in prepare(upload, out).accepted]
+    assert names == [f"part{number}.tar/{name}" for number in range(2) for name in ("caf\ufffd.jpg", "IMG_1.jpg")]
+
+
+def test_what_is_not_read_is_listed(upload: Path, out: Path):
+    """Photos sent in a format that nobody reads were left out without a word."""
+    (upload / "photos.rar").write_bytes(b"Rar!")
+    with pytest.raises(BadInput, match="pack it as zip"):
+        prepare(upload, out)
+    save_photos(upload, ["a.jfif", "b.jpg", "c.jpg"])
+    (upload / "d.JXL").write_bytes(b"x")
+    shutil.rmtree(out)
+    out.mkdir()
+    photo_set = prepare(upload, out)
+    assert len(photo_set.accepted) == 3
+    assert "export it as JPEG" in reason_of(photo_set, "d.JXL")
 
 
 def test_a_video_beside_photos_is_listed(upload: Path, out: Path):

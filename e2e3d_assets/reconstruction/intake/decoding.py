@@ -15,7 +15,8 @@ from . import raw
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF", "AVIF")
 SUFFIXES = raw.SUFFIXES | {
-    ".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".hif", ".avif",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".hif",
+    ".avif",
 }  # fmt: skip
 JPEG_QUALITY = 95
 _MAX_SIDE = 65_500  # of a JPEG

@@ -4,6 +4,7 @@ What belongs here: telling by their names which files are what, and unpacking un
 whether a photo is any good.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -22,9 +23,20 @@ from .masks import is_mask
 from .storing import measure_photo
 
 REMEDY = "Give at least {} sharp, overlapping photos (JPEG, PNG, WebP, TIFF, HEIC, raw) of one place or thing"
-_IGNORED_FOLDERS = frozenset(("__MACOSX",))
 _MAX_DIGITS = 1000  # Python refuses numbers of more than 4300
 _NOT_BESIDE_PHOTOS = "a video is used only where there are no photos: upload it as a set of its own"
+_UNREAD: dict[str, str] = {
+    **dict.fromkeys((".rar", ".7z", ".zst"), "archives of this kind are not read: pack it as zip"),
+    **dict.fromkeys(
+        (".gif", ".jp2", ".j2k", ".jxl", ".psd", ".exr", ".hdr", ".heics", ".x3f", ".raw", ".eps", ".svg"),
+        "pictures of this kind are not read: export it as JPEG or TIFF",
+    ),
+    **dict.fromkeys(
+        (".insp", ".insv", ".360"),
+        "it is of a 360° camera, not yet put together: export it as a 2:1 panorama (JPEG) with the camera's program",
+    ),
+}
+"""What people take for photos, by suffix, and why it is left out. All else beside the photos is no business of ours."""
 
 
 @dataclass(frozen=True)
@@ -50,35 +62,60 @@ def find_upload(upload: Path, unpacked: Path, out: Path, options: PhotosOptions,
     Raises:
         BadInput: there are no photos, or an archive, video, calibration or list of control points is broken.
     """
-    files = [(path, path.relative_to(upload).as_posix()) for path in _regular_files(upload)]
-    source: Literal["photos", "video", "archive"] = "photos"
-    packed = [(path, name) for path, name in files if archives.is_archive(path)]
-    for number, (path, name) in enumerate(packed):
-        folder = unpacked / f"archive{number}"
-        folder.mkdir()
-        members = archives.unpack(path, folder, name, monitor)
-        files += [(file, member) for file, member in members if not _is_ignored(PurePosixPath(member))]
-        source = "archive"
+    given = [(path, _readable(path.relative_to(upload))) for path in _regular_files(upload)]
+    members = _unpack_archives(given, unpacked, monitor)
+    source: Literal["photos", "video", "archive"] = "archive" if members else "photos"
+    files = [*given, *members]
     _keep_calibrations(files, out)
     _keep_control_points(files, out)
-    pictures = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in decoding.SUFFIXES]
+    pictures = [(path, name) for path, name in files if _suffix(name) in decoding.SUFFIXES]
     photos = [(path, name) for path, name in pictures if not is_mask(name)]
     masks = [(path, name) for path, name in pictures if is_mask(name)]
-    videos = [(path, name) for path, name in files if PurePosixPath(name).suffix.lower() in video.SUFFIXES]
-    left_out: list[PhotoRecord] = []
-    if photos:
-        left_out = [PhotoRecord(given_name=name, status="rejected", reason=_NOT_BESIDE_PHOTOS) for _, name in videos]
+    videos = [(path, name) for path, name in files if _suffix(name) in video.SUFFIXES]
+    left_out = [_left_out(name, _UNREAD[suffix]) for _, name in files if (suffix := _suffix(name)) in _UNREAD]
+    photos = _split_panoramas(photos, unpacked, options, monitor)
+    if len(photos) >= options.min_photos:
+        left_out += [_left_out(name, _NOT_BESIDE_PHOTOS) for _, name in videos]
     elif videos:
         source = "video"
         for number, (path, name) in enumerate(videos):
             folder = unpacked / f"video{number}"
             folder.mkdir()
             photos += video.extract_frames(path, folder, name, options.video_step, options.max_video_frames, monitor)
-    photos = _split_panoramas(photos, unpacked, options, monitor)
     if not photos:
-        remedy = REMEDY.format(options.min_photos)
-        raise BadInput("The upload holds no photos, video or archive of photos", remedy, [name for _, name in files])
+        raise _nothing_found([name for _, name in files], left_out, options)
     return FoundUpload(source, sorted(photos, key=lambda photo: natural_key(photo[1])), masks, left_out)
+
+
+def _unpack_archives(given: Sequence[tuple[Path, str]], unpacked: Path, monitor: Monitor) -> Sequence[tuple[Path, str]]:
+    """What the archives hold; where there is more than one archive, under its name: cameras' names come again."""
+    packed = [(path, name) for path, name in given if archives.is_archive(path)]
+    alone = len(packed) == 1 and not any(_suffix(name) in decoding.SUFFIXES for _, name in given)
+    found: list[tuple[Path, str]] = []
+    for number, (path, name) in enumerate(packed):
+        folder = unpacked / f"archive{number}"
+        folder.mkdir()
+        for file, member in archives.unpack(path, folder, name, monitor):
+            if not archives.is_hidden(PurePosixPath(member)):
+                found.append((file, member if alone else f"{name}/{member}"))
+    return found
+
+
+def _left_out(name: str, reason: str) -> PhotoRecord:
+    return PhotoRecord(given_name=name, status="rejected", reason=reason)
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _nothing_found(names: Sequence[str], unread: Sequence[PhotoRecord], options: PhotosOptions) -> BadInput:
+    if unread:
+        return BadInput(
+            f"Nothing in the upload can be read: {unread[0].reason}", REMEDY.format(options.min_photos), names
+        )
+    problem = "The upload holds no photos, video or archive of photos"
+    return BadInput(problem, REMEDY.format(options.min_photos), names)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -122,13 +159,14 @@ def _keep_control_points(files: Sequence[tuple[Path, str]], out: Path) -> None:
         shutil.copyfile(given[0], out / control_points.FILE_NAME)
 
 
+def _readable(path: Path) -> str:
+    """A path as text: older systems wrote names in encodings that nobody knows any more."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+
+
 def _regular_files(folder: Path) -> Iterable[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or any(parent.is_symlink() for parent in path.relative_to(folder).parents):
             continue
-        if path.is_file() and not _is_ignored(PurePosixPath(path.relative_to(folder).as_posix())):
+        if path.is_file() and not archives.is_hidden(PurePosixPath(path.relative_to(folder).as_posix())):
             yield path
-
-
-def _is_ignored(path: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part in _IGNORED_FOLDERS for part in path.parts)

@@ -11,7 +11,10 @@ from typing import IO, Any, cast
 import rawpy
 from PIL import ExifTags, Image, ImageFile
 
-SUFFIXES = frozenset((".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"))
+SUFFIXES = frozenset((
+    ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".sr2", ".raf", ".orf", ".rw2", ".rwl", ".pef", ".srw",
+    ".3fr", ".fff", ".iiq", ".erf", ".kdc", ".mrw",
+))  # fmt: skip
 _TIFF_HEADERS = (b"II*\0", b"MM\0*")
 _TURNED = (5, 6)
 _SRGB_CURVE = (2.4, 12.92)

@@ -18,7 +18,9 @@ from ..monitor import Monitor
 from .sandbox import DecoderDied, Sandbox
 from .sharpness import sharpness_of
 
-SUFFIXES = frozenset((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"))
+SUFFIXES = frozenset(
+    (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv")
+)
 _FLOW_WIDTH = 320
 _SEARCH_SHARES = (0.4, 0.8)  # of a step: how far from its moment the sharpest frame may lie, and if it is blurred
 _BLURRED_SHARE = 0.85  # of the video's median sharpness

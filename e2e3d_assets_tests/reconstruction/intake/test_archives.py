@@ -1,6 +1,7 @@
 """Archives are unpacked without trusting them."""
 
 import io
+import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -65,6 +66,29 @@ def test_too_many_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             archive.writestr(f"{number}.jpg", b"x")
     with pytest.raises(BadInput, match="more than 3 files"):
         unpack(tmp_path / "x.zip", tmp_path)
+
+
+def test_archives_in_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A phone's export is a zip of zips: unopened, its photos are lost without a word; without end, it is a bomb."""
+    inner = io.BytesIO(b"")
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("DCIM/a.jpg", b"a")
+    for depth in range(4):
+        outer = tmp_path / f"{depth}.zip"
+        with zipfile.ZipFile(outer, "w") as archive:
+            archive.writestr("inner.zip", inner.getvalue())
+            archive.writestr("__MACOSX/._inner.zip", b"litter")
+            archive.writestr("Fotos\\b.jpg", b"b")
+        inner = io.BytesIO(outer.read_bytes())
+    files = unpack(tmp_path / "0.zip", tmp_path)
+    assert files == {"inner.zip/DCIM/a.jpg": b"a", "__MACOSX/._inner.zip": b"litter", "Fotos/b.jpg": b"b"}
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(BadInput, match="archives in archives"):
+        unpack(tmp_path / "3.zip", tmp_path)
+    shutil.rmtree(tmp_path / "out")
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 3)
+    with pytest.raises(BadInput, match="more than 3 files"):
+        unpack(tmp_path / "1.zip", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz"])
