@@ -24,7 +24,7 @@ def test_other_programs_read_it(tmp_path: Path):
     with PlyWriter(path) as file:
         file.write(some_points(7))
         file.write(some_points(5))
-    cloud = o3d.io.read_point_cloud(str(path))
+    cloud = o3d.io.read_point_cloud(path)
     np.testing.assert_array_equal(np.asarray(cloud.points)[:, 0], [*range(7), *range(5)])
     np.testing.assert_allclose(np.asarray(cloud.normals)[:, 2], 1)
     np.testing.assert_allclose(np.asarray(cloud.colors)[:, 0], 200 / 255, atol=1e-3)

@@ -14,7 +14,7 @@ from .scene import Rendering
 
 
 def problem(renderings: list[Rendering], seed: int = 1) -> Problem:
-    photos = [cv2.cvtColor(r.photo, cv2.COLOR_RGB2GRAY) for r in renderings]
+    photos = [np.asarray(cv2.cvtColor(r.photo, cv2.COLOR_RGB2GRAY), np.uint8) for r in renderings]
     cameras = [r.camera for r in renderings]
     mask = np.ones(photos[2].shape, bool)
     others = [0, 1, 3, 4]
