@@ -15,7 +15,7 @@ def undistorted_photos(context: dg.AssetExecutionContext, stages: Stages, photos
     yield from stages.run(context, undistort_photos, photos, sparse_model)
 
 
-@stage_graph_asset(group_name="dense", kinds={"numba"}, code_version="6", tags={"cost": "high"})
+@stage_graph_asset(group_name="dense", kinds={"numba"}, code_version="7", tags={"cost": "high"})
 def depth_maps(undistorted_photos):
     """Depth, normal and confidence where several photos agree, by PatchMatch stereo, in COLMAP's formats.
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from .stereo.plan import DepthPlan
 from .stereo.steps import confirm_depth_maps, refine_depth_maps, search_depth_maps
 from .stereo.views import ReferencePlan
 
-ALGORITHM_VERSION = "6"
+ALGORITHM_VERSION = "7"
 
 
 def estimate_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions, monitor: Monitor) -> Figures:
@@ -39,7 +40,7 @@ def estimate_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions,
         monitor: progress per photo and step.
 
     Returns:
-        Photos with a depth map, photos skipped, share of pixels that got a depth.
+        Photos with a depth map, photos skipped, share of pixels that got a depth, the processor that worked.
 
     Raises:
         BadInput: if no photo has what it takes: points to see and another photo that sees them from elsewhere.
@@ -92,7 +93,16 @@ def describe_depth_maps(undistorted: Path, out: Path, options: DepthMapsOptions)
         "median_coverage_percent": round(float(np.median(coverages)), 1),
         "least_coverage_percent": round(min(coverages), 1),
         "mean_confidence": round(float(np.mean(confidences)), 3),
+        "device": _in_words([fate["device"] for fate in fates.values() if "device" in fate]),
     }
+
+
+def _in_words(devices: Sequence[str]) -> str:
+    """The processor of all photos; where it was not the same, that of how many."""
+    counts = Counter(devices)
+    if len(counts) == 1:
+        return devices[0]
+    return "; ".join(f"{device}: {count} of {len(devices)} photos" for device, count in counts.items())
 
 
 def _fate(plan: DepthPlan, reference: ReferencePlan, out: Path) -> dict[str, Any]:
@@ -104,6 +114,7 @@ def _fate(plan: DepthPlan, reference: ReferencePlan, out: Path) -> dict[str, Any
     return {
         "width": confidence.shape[1],
         "height": confidence.shape[0],
+        "device": formats.read_device(out, names[reference.photo]),
         "sources": [names[s] for s in reference.sources],
         "nearest_depth": reference.depth_range[0],
         "farthest_depth": reference.depth_range[1],

@@ -24,7 +24,7 @@ from .errors import BadInput
 from .intake import decoding, duplicates
 from .intake.finding import REMEDY, find_upload
 from .intake.masks import keep_masks, mask_path
-from .intake.sandbox import DecoderDied, Sandbox
+from .intake.sandbox import DecoderDied, Sandbox, call_here
 from .intake.storing import StoredPhoto, measure_photo, store_photo
 from .monitor import Figures, Monitor
 from .native import thread_count
@@ -61,10 +61,10 @@ def prepare_photos(upload: Path, out: Path, options: PhotosOptions, monitor: Mon
             or list of control points is broken.
     """
     (out / IMAGES).mkdir()
-    with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=out) as unpacked:
-        found = find_upload(upload, Path(unpacked), out, options, monitor)
+    with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=out) as unpacked, closing(Sandbox()) as sandbox:
+        found = find_upload(upload, Path(unpacked), out, options, sandbox, monitor)
         candidates = _name_candidates(found.photos)
-        records = _settle_duplicates(_judge_all(candidates, out / IMAGES, options, monitor))
+        records = _settle_duplicates(_judge_all(candidates, out / IMAGES, options, sandbox, monitor))
         keep_masks(found.masks, records, out)
     for record, candidate in zip(records, candidates, strict=True):
         if record.name is None:
@@ -112,11 +112,11 @@ def _name_candidates(files: Sequence[tuple[Path, str]]) -> list[_Candidate]:
 
 
 def _judge_all(
-    candidates: Sequence[_Candidate], images: Path, options: PhotosOptions, monitor: Monitor
+    candidates: Sequence[_Candidate], images: Path, options: PhotosOptions, sandbox: Sandbox, monitor: Monitor
 ) -> list[StoredPhoto]:
     judged: list[StoredPhoto] = []
     with (
-        closing(_Judge(images, options, len(candidates), monitor)) as judge,
+        closing(_Judge(images, options, sandbox, len(candidates), monitor)) as judge,
         ThreadPoolExecutor(thread_count()) as pool,
     ):
         futures = [pool.submit(judge, candidate) for candidate in candidates]
@@ -136,10 +136,11 @@ class _Judge:
     JPEG is what nearly all photos are, and its decoder has met every kind of damage.
     """
 
-    def __init__(self, images: Path, options: PhotosOptions, photos: int, monitor: Monitor) -> None:
+    def __init__(self, images: Path, options: PhotosOptions, sandbox: Sandbox, photos: int, monitor: Monitor) -> None:
         self._images, self._options, self._monitor = images, options, monitor
         self._gate = _PixelGate(_PIXELS_IN_FLIGHT)
-        self._sandboxes = [Sandbox() for _ in range(min(thread_count(), 1 + photos // _PHOTOS_PER_SANDBOX))]
+        more = min(thread_count(), 1 + photos // _PHOTOS_PER_SANDBOX) - 1
+        self._sandboxes = [*(Sandbox() for _ in range(more)), sandbox]
         self._idle: LifoQueue[Sandbox] = LifoQueue()
         for sandbox in self._sandboxes:
             self._idle.put(sandbox)
@@ -149,7 +150,7 @@ class _Judge:
         self._monitor.check()
         try:
             if decoding.is_jpeg(candidate.path):
-                return self._store(candidate, _call_here)
+                return self._store(candidate, call_here)
             sandbox = self._idle.get()
             try:
                 return self._store(candidate, sandbox.call)
@@ -169,10 +170,6 @@ class _Judge:
         """End the child processes."""
         for sandbox in self._sandboxes:
             sandbox.close()
-
-
-def _call_here(function: Callable[..., Any], *arguments: Any, monitor: Monitor) -> Any:
-    return function(*arguments, monitor)
 
 
 def _rejected(candidate: _Candidate, reason: str) -> PhotoRecord:

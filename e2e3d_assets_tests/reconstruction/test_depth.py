@@ -10,12 +10,12 @@ import numpy as np
 import pycolmap
 import pytest
 
-from e2e3d_assets.reconstruction.depth import estimate_depth_maps, join_depth_maps
+from e2e3d_assets.reconstruction.depth import describe_depth_maps, estimate_depth_maps, join_depth_maps
 from e2e3d_assets.reconstruction.errors import BadInput, Cancelled
 from e2e3d_assets.reconstruction.monitor import Monitor
 from e2e3d_assets.reconstruction.options import DepthMapsOptions
 from e2e3d_assets.reconstruction.stereo import steps
-from e2e3d_assets.reconstruction.stereo.formats import map_path, read_map
+from e2e3d_assets.reconstruction.stereo.formats import map_path, read_map, write_device
 from e2e3d_assets.reconstruction.stereo.plan import split_photos
 
 from .stereo import scene
@@ -58,6 +58,7 @@ def test_product_is_whole(workspace: Path, depth_maps: Path):
     assert (depth_maps / "stereo/fusion.cfg").read_text().split() == names
     report = json.loads((depth_maps / "depth_maps.json").read_text())
     assert set(report["photos"]) == set(names)
+    assert {photo["device"] for photo in report["photos"].values()} == {"cpu"}
     assert 0 < (depth_maps / "preview.jpg").stat().st_size <= 30_000
     assert {path.name for path in depth_maps.iterdir()} == {"stereo", "depth_maps.json", "preview.jpg"}
     assert {path.name for path in (depth_maps / "stereo/width_maps").iterdir()} == {f"{name}.png" for name in names}
@@ -128,6 +129,9 @@ def test_chunks_and_resumed_runs_give_the_same(workspace: Path, tmp_path: Path, 
             for name, values in maps_of(folder, kind).items():
                 np.testing.assert_array_equal(values, expected[name])
     assert (chunked / "depth_maps.json").read_text() == (whole / "depth_maps.json").read_text()
+    write_device(chunked, "003.png", "cuda")
+    figures = describe_depth_maps(workspace, chunked, QUICK)
+    assert figures["device"] == "cpu: 4 of 5 photos; cuda: 1 of 5 photos"
 
 
 def test_other_inputs_do_not_resume(workspace: Path, tmp_path: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pillow_heif
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from . import raw
 
@@ -19,6 +19,7 @@ SUFFIXES = raw.SUFFIXES | {
     ".avif",
 }  # fmt: skip
 JPEG_QUALITY = 95
+_TIFF_HEADERS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_SIDE = 65_500  # of a JPEG
 _PIXELS_BEYOND_DOUBT = 20_000_000
 _PIXELS_PER_BYTE = 1000  # of photos hard to read for their compression: 100
@@ -67,7 +68,7 @@ def open_photo(path: Path, min_size: int, max_pixels: int) -> Image.Image:
     try:
         photo = _open(path)
     except Exception as error:  # Pillow's readers raise many types on broken headers
-        raise UnusablePhoto("it is not a photo, or its header is broken") from error
+        raise UnusablePhoto(_why_unreadable(path)) from error
     width, height = photo.size
     if width * height > max_pixels:
         photo.close()
@@ -84,11 +85,6 @@ def open_photo(path: Path, min_size: int, max_pixels: int) -> Image.Image:
     return photo
 
 
-def open_jpeg(path: Path) -> Image.Image:
-    """Read the header of a JPEG, without any check."""
-    return Image.open(path, formats=("JPEG",))
-
-
 def says_equirectangular(photo: Image.Image) -> bool:
     """Whether a photo's XMP calls it a 360° panorama."""
     return b"equirectangular" in _xmp(photo)
@@ -99,7 +95,30 @@ def _open(path: Path) -> Image.Image:
         return raw.RawPhoto(path)
     photo = Image.open(path, formats=FORMATS)
     photo.filename = ""  # else Pillow maps the file into memory, and garbles TIFFs that lie on their side
+    if isinstance(photo, TiffImagePlugin.TiffImageFile):
+        _tell_depth_of_planes(photo)
     return photo
+
+
+def _tell_depth_of_planes(photo: TiffImagePlugin.TiffImageFile) -> None:
+    """Uncompressed 16-bit TIFFs with a plane for each colour: Pillow takes every byte for a pixel."""
+    bits = photo.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))
+    in_planes = photo.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+    if in_planes and len(bits) > 1 and set(bits) == {16}:
+        order = "L" if photo.tag_v2.prefix == TiffImagePlugin.II else "B"
+        photo.tile = [
+            tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:]))
+            if tile.codec_name == "raw" and isinstance(tile.args, tuple)
+            else tile
+            for tile in photo.tile
+        ]
+
+
+def _why_unreadable(path: Path) -> str:
+    with path.open("rb") as file:
+        if file.read(4) in _TIFF_HEADERS:
+            return "it is broken, or a TIFF of a kind that is not read: export it as grey or RGB of 8 or 16 bit"
+    return "it is not a photo, or its header is broken"
 
 
 def _xmp(photo: Image.Image) -> bytes:
@@ -184,8 +203,10 @@ def _orientation(photo: Image.Image) -> int:
 
 def _to_srgb(photo: Image.Image, profile: bytes | None) -> tuple[Image.Image, Image.Image | None]:
     if photo.mode.startswith("I;16") or photo.mode == "I":
-        values = np.asarray(photo).astype(np.float32)
-        return Image.fromarray(np.clip(values / 257.0, 0, 255).round().astype(np.uint8)).convert("RGB"), None
+        values = np.clip(np.asarray(photo).astype(np.float32) / 257.0, 0, 255).round().astype(np.uint8)
+        if isinstance(photo, TiffImagePlugin.TiffImageFile) and _white_is_zero(photo):
+            values = 255 - values  # Pillow turns 8 bits only
+        return Image.fromarray(values).convert("RGB"), None
     if photo.mode == "F":
         raise UnusablePhoto("floating-point pixels have no defined colour: export it as 8 or 16 bit")
     if photo.mode in ("PA", "LA", "RGBa") or (photo.mode == "P" and "transparency" in photo.info):
@@ -197,6 +218,10 @@ def _to_srgb(photo: Image.Image, profile: bytes | None) -> tuple[Image.Image, Im
         photo = _apply_profile(photo.convert("RGB") if alpha is not None else photo, profile)
     rgb = photo.convert("RGB")
     return (Image.composite(rgb, Image.new("RGB", rgb.size), alpha) if alpha is not None else rgb), alpha
+
+
+def _white_is_zero(photo: TiffImagePlugin.TiffImageFile) -> bool:
+    return photo.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def _apply_profile(photo: Image.Image, profile: bytes) -> Image.Image:

@@ -20,7 +20,7 @@ from ..options import PhotosOptions
 from ..photo_set import PhotoRecord
 from . import archives, calibrations, decoding, panoramas, video
 from .masks import is_mask
-from .storing import measure_photo
+from .sandbox import DecoderDied, Sandbox, call_here
 
 REMEDY = "Give at least {} sharp, overlapping photos (JPEG, PNG, WebP, TIFF, HEIC, raw) of one place or thing"
 _MAX_DIGITS = 1000  # Python refuses numbers of more than 4300
@@ -49,7 +49,9 @@ class FoundUpload:
     left_out: Sequence[PhotoRecord] = field(default=())
 
 
-def find_upload(upload: Path, unpacked: Path, out: Path, options: PhotosOptions, monitor: Monitor) -> FoundUpload:
+def find_upload(
+    upload: Path, unpacked: Path, out: Path, options: PhotosOptions, sandbox: Sandbox, monitor: Monitor
+) -> FoundUpload:
     """Find all photos, and keep calibrations and control points.
 
     Args:
@@ -57,6 +59,7 @@ def find_upload(upload: Path, unpacked: Path, out: Path, options: PhotosOptions,
         unpacked: an existing directory for members of archives, frames of videos and views of panoramas.
         out: gets ``cameras.json`` and ``gcp_list.txt`` where there are any.
         options: how frames are taken, and the limits of photos.
+        sandbox: for decoders.
         monitor: progress and cancellation.
 
     Raises:
@@ -73,7 +76,7 @@ def find_upload(upload: Path, unpacked: Path, out: Path, options: PhotosOptions,
     masks = [(path, name) for path, name in pictures if is_mask(name)]
     videos = [(path, name) for path, name in files if _suffix(name) in video.SUFFIXES]
     left_out = [_left_out(name, _UNREAD[suffix]) for _, name in files if (suffix := _suffix(name)) in _UNREAD]
-    photos = _split_panoramas(photos, unpacked, options, monitor)
+    photos = _split_panoramas(photos, unpacked, options, sandbox, monitor)
     if len(photos) >= options.min_photos:
         left_out += [_left_out(name, _NOT_BESIDE_PHOTOS) for _, name in videos]
     elif videos:
@@ -128,19 +131,27 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def _split_panoramas(
-    photos: Sequence[tuple[Path, str]], unpacked: Path, options: PhotosOptions, monitor: Monitor
+    photos: Sequence[tuple[Path, str]], unpacked: Path, options: PhotosOptions, sandbox: Sandbox, monitor: Monitor
 ) -> list[tuple[Path, str]]:
     """Photos, with the views of each 360° panorama in its place; a broken one stays, to be refused with its reason."""
+    limits = options.min_size, options.max_pixels
+    callers = [call_here if decoding.is_jpeg(path) else sandbox.call for path, _ in photos]
+    sightings: list[panoramas.Sighting | None] = []
+    for (path, _), call in zip(photos, callers, strict=True):
+        monitor.check()
+        try:
+            sightings.append(call(panoramas.look_at, path, *limits, monitor=monitor))
+        except DecoderDied:
+            sightings.append(None)
     split: list[tuple[Path, str]] = []
-    for number, (path, name) in enumerate(photos):
+    for number, is_panorama in enumerate(panoramas.are_panoramas(sightings)):
+        path, name = photos[number]
         views = [(path, name)]
-        if path.stat().st_size and decoding.is_jpeg(path) and panoramas.is_panorama(path):
+        if is_panorama:
             folder = unpacked / f"panorama{number}"
             folder.mkdir()
-            monitor.progress(number, len(photos), f"splitting {name}")
-            with suppress(decoding.UnusablePhoto):
-                measure_photo(path, options.min_size, options.max_pixels, monitor)
-                views = panoramas.split(path, folder, name, monitor)
+            with suppress(decoding.UnusablePhoto, DecoderDied):
+                views = callers[number](panoramas.split, path, folder, name, *limits, monitor=monitor)
         split += views
     return split
 

@@ -4,6 +4,9 @@ What belongs here: the split and how a panorama is known from an ordinary wide p
 straight up and down is left out, where the photographer stands.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from ..monitor import Monitor
-from . import decoding, exif
+from . import decoding, exif, raw
 
 YAWS_DEG = (0, 60, 120, 180, 240, 300)
 FIELD_OF_VIEW_DEG = 90.0
@@ -21,26 +24,62 @@ FIELD_OF_VIEW_DEG = 90.0
 _FOCAL_MM = 10.0  # of the made-up sensor by which the views tell their focal length; 20 mm wide at 90°
 _SAME_SHAPE = 0.005
 _LOOKED_AT = 512
+_ROWS_AT_ONCE = 256
 _SEAM_RATIO = 3.0
 _POLE_RATIO = 0.25
 
 
-def is_panorama(path: Path) -> bool:
-    """Whether a JPEG is a whole 360° panorama, by its XMP, or by its shape, closed seam and smooth poles."""
+@dataclass(frozen=True)
+class Sighting:
+    """A photo that has a panorama's shape, and speaks of no lens.
+
+    Attributes:
+        size: width and height in pixels.
+        says: whether its XMP calls it a panorama.
+        looks: whether its seam is closed and its poles are smooth.
+    """
+
+    size: tuple[int, int]
+    says: bool
+    looks: bool
+
+
+def is_whole(width: int, height: int) -> bool:
+    """Whether a picture has room for all around and all from top to bottom."""
+    return abs(width / height / 2 - 1) <= _SAME_SHAPE
+
+
+def look_at(path: Path, min_size: int, max_pixels: int, monitor: Monitor) -> Sighting | None:
+    """What speaks for a whole 360° panorama; None for most photos, and for broken ones."""
+    if path.suffix.lower() in raw.SUFFIXES:
+        return None
     try:
-        with decoding.open_jpeg(path) as photo:
+        with decoding.open_photo(path, min_size, max_pixels) as photo:
             width, height = photo.size
-            if abs(width / height / 2 - 1) > _SAME_SHAPE:
-                return False  # a part of a panorama also says that it is one
+            if not is_whole(width, height):
+                return None  # a part of a panorama also says that it is one
             if decoding.says_equirectangular(photo):
-                return True
+                return Sighting(photo.size, says=True, looks=True)
             if exif.read_camera(decoding.tags_of(photo), width, height).focal_35mm is not None:
-                return False  # what cameras write of one lens; panoramas have none
+                return None  # what cameras write of one lens; panoramas have none
             photo.draft("RGB", (_LOOKED_AT, _LOOKED_AT // 2))
-            small = photo.convert("L").resize((_LOOKED_AT, _LOOKED_AT // 2), Image.Resampling.BOX)
+            pixels = decoding.to_upright_srgb(photo)[0]
+            small = pixels.convert("L").resize((_LOOKED_AT, _LOOKED_AT // 2), Image.Resampling.BOX)
+            return Sighting((width, height), says=False, looks=looks_closed(np.asarray(small, dtype=np.float64)))
     except Exception:  # whatever is wrong with the file, the stage finds out and says so
-        return False
-    return looks_closed(np.asarray(small, dtype=np.float64))
+        return None
+
+
+def are_panoramas(sightings: Sequence[Sighting | None]) -> list[bool]:
+    """Which photos are whole 360° panoramas: of those of one size that do not say it, all or none, as most look."""
+    alike: defaultdict[tuple[int, int], list[bool]] = defaultdict(list)
+    for sighting in sightings:
+        if sighting is not None:
+            alike[sighting.size].append(sighting.looks)
+    return [
+        sighting is not None and (sighting.says or 2 * sum(alike[sighting.size]) > len(alike[sighting.size]))
+        for sighting in sightings
+    ]
 
 
 def looks_closed(grey: NDArray[np.float64]) -> bool:
@@ -55,28 +94,32 @@ def looks_closed(grey: NDArray[np.float64]) -> bool:
     return bool(0 < seam <= _SEAM_RATIO * within and poles <= _POLE_RATIO * grey.std())
 
 
-def split(panorama: Path, out: Path, given_name: str, monitor: Monitor) -> list[tuple[Path, str]]:
+def split(
+    panorama: Path, out: Path, given_name: str, min_size: int, max_pixels: int, monitor: Monitor
+) -> list[tuple[Path, str]]:
     """Write the views of a panorama as JPEG files, at the panorama's own resolution.
 
     Args:
-        panorama: the JPEG.
+        panorama: the file.
         out: an existing directory.
         given_name: the panorama's name as the user knows it.
+        min_size: shortest allowed shorter side, pixels.
+        max_pixels: most allowed pixels.
 
     Returns:
         (file, ``panorama#yaw``) of each view, from left to right.
 
     Raises:
-        UnusablePhoto: it is cut off or broken.
+        UnusablePhoto: it is too small, too large, cut off or broken.
     """
-    with decoding.open_jpeg(panorama) as photo:
+    with decoding.open_photo(panorama, min_size, max_pixels) as photo:
         tags = decoding.tags_of(photo)
         pixels = np.asarray(decoding.to_upright_srgb(photo)[0])
     side = max(16, round(pixels.shape[1] / np.pi))  # as many pixels to the degree as the panorama has at its horizon
     details = _exif_of_view(tags, side)
     files: list[tuple[Path, str]] = []
-    for yaw in YAWS_DEG:
-        monitor.check()
+    for number, yaw in enumerate(YAWS_DEG):
+        monitor.progress(number, len(YAWS_DEG), f"splitting {given_name}")
         file = out / f"yaw_{yaw:03d}.jpg"
         view = Image.fromarray(view_of(pixels, float(yaw), side))
         view.save(file, quality=decoding.JPEG_QUALITY, subsampling=0, exif=details)
@@ -94,14 +137,18 @@ def view_of(panorama: MatLike, yaw_deg: float, side: int) -> MatLike:
     """
     height, width = panorama.shape[:2]
     focal = side / 2 / np.tan(np.radians(FIELD_OF_VIEW_DEG / 2))
-    across, down = np.meshgrid(*[(np.arange(side) + 0.5 - side / 2) / focal] * 2)
-    yaw = np.arctan2(across, 1.0) + np.radians(yaw_deg)
-    pitch = np.arctan2(down, np.hypot(across, 1.0))
-    columns = (yaw / (2 * np.pi) + 0.5) % 1.0 * width - 0.5
-    rows = (pitch / np.pi + 0.5) * height - 0.5
-    return cv2.remap(
-        panorama, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP
-    )
+    steps = (np.arange(side) + 0.5 - side / 2) / focal
+    yaw = np.arctan2(steps, 1.0) + np.radians(yaw_deg)
+    columns = ((yaw / (2 * np.pi) + 0.5) % 1.0 * width - 0.5).astype(np.float32)
+    view = np.empty((side, side, *panorama.shape[2:]), panorama.dtype)
+    for start in range(0, side, _ROWS_AT_ONCE):  # the places to look at are five times as large as the pixels
+        down = steps[start : start + _ROWS_AT_ONCE, None]
+        pitch = np.arctan2(down, np.hypot(steps, 1.0))
+        rows = ((pitch / np.pi + 0.5) * height - 0.5).astype(np.float32)
+        view[start : start + len(rows)] = cv2.remap(
+            panorama, np.broadcast_to(columns, rows.shape), rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP
+        )
+    return view
 
 
 def _exif_of_view(original: Image.Exif, side: int) -> bytes:

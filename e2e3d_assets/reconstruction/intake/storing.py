@@ -14,12 +14,14 @@ from PIL import Image
 
 from ..monitor import Monitor
 from ..photo_set import PhotoRecord
-from . import decoding, duplicates, exif
+from . import decoding, duplicates, exif, panoramas
 from .masks import mask_path
 from .sharpness import LONG_SIDE, sharpness_of
 
 _BURNT_OUT = 250
 _OPAQUE = 128
+_BROKEN_PANORAMA = "it is a 360° panorama that cannot be split into views: cut off, broken or too large"
+_PART_OF_PANORAMA = "it is a part of a 360° panorama: give it whole, twice as wide as high, or the photos it is made of"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def store_photo(
     """
     with decoding.open_photo(path, min_size, max_pixels) as photo:
         if decoding.says_equirectangular(photo):
-            raise decoding.UnusablePhoto("it is a 360° panorama, which is split only if it is a JPEG and whole")
+            raise decoding.UnusablePhoto(_BROKEN_PANORAMA if panoramas.is_whole(*photo.size) else _PART_OF_PANORAMA)
         if decoding.is_plain_jpeg(photo):
             width, height = photo.size
             pixels = decoding.decode_reduced(photo, LONG_SIDE)

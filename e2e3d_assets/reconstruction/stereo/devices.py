@@ -18,7 +18,9 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 class CpuKernels:
     """:mod:`.propagation`'s kernels, as :class:`.estimation.Kernels`."""
 
-    device = "cpu"
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+
     random_planes = staticmethod(propagation.random_planes)
     plane_costs = staticmethod(propagation.plane_costs)
     choose_views = staticmethod(propagation.choose_views)
@@ -34,26 +36,26 @@ def kernels_for(device: Device) -> Kernels:
     if device == "cpu":
         return CpuKernels()
     found = _gpu()
-    if device == "auto" and not found:
-        return CpuKernels()
-    if device not in ("auto", found):
+    if found and device in ("auto", found) and works(found):
+        from .torch_kernels import TorchKernels
+
+        return TorchKernels(found)
+    if device != "auto":
         raise BadInput(
             f"Depth maps were asked for on {device}, which torch does not find here or cannot use",
             "Install torch for this GPU, or set the option device to auto or cpu",
         )
-    from .torch_kernels import TorchKernels
-
-    return TorchKernels(found)
+    return CpuKernels(f"cpu, for torch cannot use {found} here" if found else "cpu")
 
 
 def _gpu() -> str:
-    """The GPU that torch can use, or nothing."""
+    """The GPU that torch finds, or nothing."""
     if importlib.util.find_spec("torch") is None or importlib.metadata.version("torch").endswith("+cpu"):
         return ""
     import torch
 
     for device, found in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
-        if found and works(device):
+        if found:
             return device
     return ""
 

@@ -82,6 +82,22 @@ def _widths_path(workspace: Path, photo: str) -> Path:
     return workspace / "stereo" / "width_maps" / f"{photo}.png"
 
 
+def write_device(workspace: Path, photo: str, device: str) -> None:
+    """Write ``stereo/devices/<photo>.txt``: which processor estimated its depths, and why if another was meant to."""
+    path = _device_path(workspace, photo)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(device)
+
+
+def read_device(workspace: Path, photo: str) -> str:
+    """What :func:`write_device` wrote."""
+    return _device_path(workspace, photo).read_text()
+
+
+def _device_path(workspace: Path, photo: str) -> Path:
+    return workspace / "stereo" / "devices" / f"{photo}.txt"
+
+
 def write_lists(workspace: Path, sources: Mapping[str, Sequence[str]]) -> None:
     """Write ``stereo/fusion.cfg`` and ``stereo/patch-match.cfg``: the photos, and what each is compared with."""
     folder = workspace / "stereo"

@@ -1,5 +1,5 @@
 """What the steps of depth_maps keep of each photo between them: ``planes``, ``costs``, ``views``, one array each; of
-smaller sizes too, ``planes_quarter`` and so on.
+smaller sizes too, ``planes_quarter`` and so on; and the ``device`` that estimated it.
 
 What belongs here: these files. What does not: the reduced photos beside them (:mod:`.photos`), the products' maps
 (:mod:`.formats`).
@@ -31,6 +31,16 @@ def save_state(folder: Path, name: str, state: State, size: str = "") -> None:
 def load_state(folder: Path, name: str, size: str = "") -> State:
     """Read a photo's state."""
     return State(*(np.load(_path(folder, name, part + size)) for part in ("planes", "costs", "views")))
+
+
+def save_device(folder: Path, name: str, device: str) -> None:
+    """Write which processor estimated a photo's depths, and why if another was meant to."""
+    _save(_path(folder, name, "device"), np.array(device))
+
+
+def load_device(folder: Path, name: str) -> str:
+    """Read it."""
+    return str(np.load(_path(folder, name, "device")))
 
 
 def load_depth(folders: Sequence[Path], name: str, size: str = "") -> NDArray[np.float32]:

@@ -44,7 +44,9 @@ from .states import (
     folder_of,
     has_state,
     load_depth,
+    load_device,
     load_state,
+    save_device,
     save_state,
 )
 from .views import Camera, ReferencePlan
@@ -128,6 +130,7 @@ def refine_depth_maps(
             ):
                 keep_grey(out / f"grey{size}", plan.scene.names[photo], grey)
             save_state(out, name, _agreeing(plan, reference, small, searched, size, kernels, monitor), size)
+        save_device(out, name, kernels.device)
         save_state(out, name, state)
 
     def what(name: str) -> str:
@@ -150,7 +153,7 @@ def confirm_depth_maps(
         undistorted: as for :func:`..depth.estimate_depth_maps`.
         refined: what :func:`refine_depth_maps` wrote in all chunks, or at least what it wrote for
             :func:`.plan.photos_read` of these photos.
-        out: gets ``stereo/{depth,normal,confidence,width}_maps``.
+        out: gets ``stereo/{depth,normal,confidence,width}_maps`` and ``stereo/devices``.
         options: as for every step.
         monitor: progress per photo.
         photos: names of the chunk's photos.
@@ -175,6 +178,7 @@ def confirm_depth_maps(
             planes, trusted = filled(
                 camera, planes, trusted, state.views > 0, agreeing.planes, away_from_blank(agreed, small.photo)
             )
+        formats.write_device(out, name, load_device(own, name))
         formats.write_widths(out, name, widths)
         formats.write_map(formats.map_path(out, "depth", name), planes[..., 3])
         formats.write_map(formats.map_path(out, "normal", name), planes[..., :3])

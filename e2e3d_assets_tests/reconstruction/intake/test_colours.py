@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from e2e3d_assets.reconstruction.intake.decoding import UnusablePhoto
 from e2e3d_assets.reconstruction.intake.masks import mask_path
 from e2e3d_assets.reconstruction.intake.storing import StoredPhoto, store_photo
 from e2e3d_assets.reconstruction.monitor import Monitor
@@ -71,6 +72,20 @@ def test_16_bit_tiff(tmp_path: Path, compression: str | None):
     assert difference(stored(tmp_path / "rgb.tif")[1], SMOOTH) < 3
     tifffile.imwrite(tmp_path / "grey.tif", values[..., 1], compression=compression, predictor=predictor)
     assert difference(stored(tmp_path / "grey.tif")[1], SMOOTH.getchannel(1)) < 3
+    tifffile.imwrite(tmp_path / "ink.tif", 65535 - values[..., 1], photometric="miniswhite", compression=compression)
+    assert difference(stored(tmp_path / "ink.tif")[1], SMOOTH.getchannel(1)) < 3
+    for order in "<>":
+        planes = np.moveaxis(values, 2, 0).astype(f"{order}u2")
+        tifffile.imwrite(tmp_path / "planes.tif", planes, photometric="rgb", planarconfig="separate", byteorder=order,
+                         compression=compression)  # fmt: skip
+        assert difference(stored(tmp_path / "planes.tif")[1], SMOOTH) < 3
+
+
+def test_floating_point_tiff_is_refused_with_the_remedy(tmp_path: Path):
+    """Called no photo, people look for damage that is not there."""
+    tifffile.imwrite(tmp_path / "float.tif", np.asarray(SMOOTH).astype(np.float32) / 255, photometric="rgb")
+    with pytest.raises(UnusablePhoto, match="export it as grey or RGB of 8 or 16 bit"):
+        stored(tmp_path / "float.tif")
 
 
 @pytest.mark.parametrize(

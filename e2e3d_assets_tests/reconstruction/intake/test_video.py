@@ -11,8 +11,11 @@ from PIL import Image
 from e2e3d_assets.reconstruction.errors import BadInput
 from e2e3d_assets.reconstruction.intake.video import choose_frames, extract_frames
 from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.options import PhotosOptions
+from e2e3d_assets.reconstruction.photo_set import PhotoSet
+from e2e3d_assets.reconstruction.photos import prepare_photos
 
-from ..photo_files import textured
+from ..photo_files import save_photos, textured
 
 
 def pan(path: Path, starts: list[int]) -> Path:
@@ -95,3 +98,16 @@ def test_unreadable_video_is_named(tmp_path: Path):
     with pytest.raises(BadInput, match="cannot be read") as caught:
         extract_frames(tmp_path / "x.mp4", tmp_path, "x.mp4", 0.1, 10, Monitor())
     assert caught.value.files == ("x.mp4",)
+
+
+def test_a_video_with_a_single_photo_beside_it(tmp_path: Path):
+    """A cover picture beside the video made the video be left aside, and the set refused for having one photo."""
+    upload, out = tmp_path / "upload", tmp_path / "out"
+    upload.mkdir()
+    out.mkdir()
+    pan(upload / "walk.mp4", list(range(0, 400, 20)))
+    save_photos(upload, ["cover.jpg"], first_seed=3)
+    prepare_photos(upload, out, PhotosOptions(), Monitor())
+    names = [photo.given_name for photo in PhotoSet.load(out).accepted]
+    assert "cover.jpg" in names
+    assert sum(name.startswith("walk.mp4#") for name in names) >= 5

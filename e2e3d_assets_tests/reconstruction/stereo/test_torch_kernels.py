@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from e2e3d_assets.reconstruction.stereo import devices
 from e2e3d_assets.reconstruction.stereo.devices import CpuKernels, kernels_for, works
 from e2e3d_assets.reconstruction.stereo.estimation import Kernels, Level, LevelEstimator, estimate
 from e2e3d_assets.reconstruction.stereo.propagation import State
@@ -103,7 +104,7 @@ def test_out_of_memory_takes_smaller_pieces_then_the_cpu(renderings: list[Render
     assert kernels.device.startswith("cpu, for want")
 
 
-def test_absent_gpu_is_said():
+def test_absent_gpu_is_said(monkeypatch: pytest.MonkeyPatch):
     """Asking for a GPU that is not there must not silently take hours, nor must one that fails be taken."""
     from e2e3d_assets.reconstruction.errors import BadInput
 
@@ -113,3 +114,5 @@ def test_absent_gpu_is_said():
     assert isinstance(kernels_for("cpu"), CpuKernels)
     assert works("cpu")
     assert not works("meta")
+    monkeypatch.setattr(devices, "_gpu", lambda: "meta")
+    assert kernels_for("auto").device == "cpu, for torch cannot use meta here"
