@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -74,7 +75,8 @@ def test_16_bit_tiff(tmp_path: Path, compression: str | None):
     assert difference(stored(tmp_path / "grey.tif")[1], SMOOTH.getchannel(1)) < 3
     tifffile.imwrite(tmp_path / "ink.tif", 65535 - values[..., 1], photometric="miniswhite", compression=compression)
     assert difference(stored(tmp_path / "ink.tif")[1], SMOOTH.getchannel(1)) < 3
-    for order in "<>":
+    orders: tuple[Literal["<", ">"], ...] = ("<", ">")
+    for order in orders:
         planes = np.moveaxis(values, 2, 0).astype(f"{order}u2")
         tifffile.imwrite(tmp_path / "planes.tif", planes, photometric="rgb", planarconfig="separate", byteorder=order,
                          compression=compression)  # fmt: skip
