@@ -38,7 +38,7 @@ def viewer(
     yield from stages.run(context, stage, textured_mesh, dense_cloud, sparse_model, photos)
 
 
-@stage_asset(group_name="delivery", kinds={"html", "report"}, code_version="6", tags={"cost": "low"})
+@stage_asset(group_name="delivery", kinds={"html", "report"}, code_version="7", tags={"cost": "low"})
 def report(
     context: dg.AssetExecutionContext,
     stages: Stages,

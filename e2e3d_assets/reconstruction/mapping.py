@@ -83,6 +83,7 @@ def build_sparse_model(
         contradictions=built.contradictions,
         georeference=alignments[0].georeference,
         marker_scale=alignments[0].marker_scale,
+        unused=dict(alignments[0].unused),
         frame=alignments[0].frame,
     )
     document.save(out)

@@ -66,7 +66,7 @@ class SparseModelOptions(StageOptions):
         default="auto", description="auto: where the network of views is strong enough."
     )
     marker_side_m: float | None = Field(
-        default=None, gt=0, description="Side of printed markers in the scene, metres: gives the scale without GPS."
+        default=None, gt=0, description="Side of printed markers in the scene, metres: they give the scale."
     )
     marker_family: Literal[
         "apriltag_36h11", "apriltag_25h9", "apriltag_16h5",

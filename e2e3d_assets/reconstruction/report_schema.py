@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 PhotoFate = Literal["registered", "not_registered", "rejected"]
 
@@ -106,6 +106,9 @@ class Georeference(_Record):
     epsg: int = Field(description="Code of the map projection of `dense_cloud.laz`.")
     median_residual_m: NonNegativeFloat = Field(description="Between the model and the measured places, metres.")
     max_residual_m: NonNegativeFloat
+    contradicting: list[str] = Field(
+        default=[], description="Images whose GPS contradicts the others', and has no say in the frame."
+    )
     control_points: list[ControlPoint] = Field(default=[], description="Each surveyed point.")
 
 
@@ -121,6 +124,9 @@ class SparseSummary(_Record):
     scale: Literal["metres", "arbitrary"] = Field(description="Whether lengths in the files are metres.")
     frame: str = Field(default="", description="How the world frame was found, in plain words.")
     georeference: Georeference | None = Field(default=None, description="Null where the place is not known.")
+    unused: dict[Literal["control points", "gps", "markers"], str] = Field(
+        default={}, description="What was measured and has no say in the frame, and why."
+    )
     markers: list[Marker] = Field(default=[], description="The markers that the scale is from, if it is.")
     look_alikes: list[tuple[str, str]] = Field(
         default=[], description="Pairs of photos that fit one another, but not as the model has them."

@@ -4,6 +4,7 @@ What belongs here: the file, and the model's frame from its points. The first li
 code, ``WGS84 UTM 32N``, or a PROJ string); then a line ``x y z pixel_x pixel_y photo [name]`` for each mark.
 """
 
+import codecs
 import math
 import re
 from collections import defaultdict
@@ -29,6 +30,9 @@ _MIN_RELATIVE_WIDTH = 0.02  # of the points' field: narrower ones are a line
 _REDUNDANT = 5
 _MAX_TRIPLES = 500
 _INLIER_SIGMAS = 2.5
+_PHOTO_NAME = re.compile(
+    r".*?\.(jpe?g|jpe|jfif|png|webp|tiff?|heic|heif|hif|avif|bmp|dng|nef|cr[23]|arw|raf|orf|rw2)(?=\s|$)", re.IGNORECASE
+)
 _WGS84_UTM = re.compile(r"WGS84\s+UTM\s+(\d{1,2})\s*([NS])", re.IGNORECASE)
 _REMEDY = "Mend gcp_list.txt (coordinate system, then lines: x y z pixel_x pixel_y photo [name]), or leave it out"
 
@@ -50,7 +54,7 @@ def load_control_points(file: Path) -> list[ControlPoint]:
     """
     if not file.is_file():
         return []
-    lines = [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").lstrip("\ufeff").splitlines()]
+    lines = [line.strip() for line in _text(file).splitlines()]
     rows = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith("#")]
     if not rows:
         raise BadInput("The list of control points is empty", _REMEDY, [FILE_NAME])
@@ -68,6 +72,13 @@ def load_control_points(file: Path) -> list[ControlPoint]:
     return points
 
 
+def _text(file: Path) -> str:
+    """Of a file by any editor: spreadsheets save "Unicode text" as UTF-16."""
+    written = file.read_bytes()
+    encoding = "utf-16" if written.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return written.decode(encoding, "replace")
+
+
 def _transformer(system: str) -> Transformer:
     utm = _WGS84_UTM.fullmatch(system)
     try:
@@ -81,23 +92,43 @@ def _parse(number: int, line: str) -> tuple[str, tuple[float, float, float], tup
     parts = line.split(maxsplit=5)
     try:
         x, y, z, across, down = map(float, parts[:5])
-        photo, *name = parts[5].split()
+        photo, name = _photo_and_name(parts[5])
     except (ValueError, IndexError) as error:
-        raise BadInput(f"Line {number} of the control points cannot be read", _REMEDY, [FILE_NAME]) from error
+        problem = f"Line {number} of the control points cannot be read: {line[:60]!r}"
+        raise BadInput(problem, _REMEDY, [FILE_NAME]) from error
     if not all(map(math.isfinite, (x, y, z, across, down))):
         raise BadInput(f"Line {number} of the control points lacks a number (heights are needed)", _REMEDY, [FILE_NAME])
-    return " ".join(name), (x, y, z), (photo, across, down)
+    return name, (x, y, z), (photo, across, down)
+
+
+def _photo_and_name(words: str) -> tuple[str, str]:
+    """The photo, whose name may hold spaces if it has a suffix, and the point's name."""
+    with_suffix = _PHOTO_NAME.match(words)
+    photo = with_suffix[0] if with_suffix else words.split()[0]
+    return photo, " ".join(words[len(photo) :].split())
 
 
 def in_photos(points: Sequence[ControlPoint], records: Sequence[PhotoRecord]) -> list[ControlPoint]:
-    """The points under the names of the stored photos; marks in other photos are left out."""
-    names: dict[str, str] = {}
+    """The points under the names of the stored photos; marks in other photos are left out.
+
+    Folders, case and suffixes need not be as the photos have them, where only one photo can be meant.
+    """
+    by_alias: defaultdict[str, set[str]] = defaultdict(set)
     for record in records:
-        for alias in (record.name, PurePosixPath(record.given_name).name, record.given_name):
-            names.setdefault(str(alias).lower(), str(record.name))
+        given = PurePosixPath(record.given_name)
+        for alias in {str(record.name), record.given_name, given.name, given.stem}:
+            by_alias[alias.lower()].add(str(record.name))
+
+    def stored(marked: str) -> str | None:
+        path = PurePosixPath(marked.lower().replace("\\", "/"))
+        for alias in (str(path), path.name, path.stem):
+            if len(found := by_alias.get(alias, set())) == 1:
+                return next(iter(found))
+        return None
+
     return [
         ControlPoint(
-            point.name, point.place, tuple((names[p.lower()], x, y) for p, x, y in point.marks if p.lower() in names)
+            point.name, point.place, tuple((name, x, y) for photo, x, y in point.marks if (name := stored(photo)))
         )
         for point in points
     ]
@@ -107,6 +138,8 @@ def align_to_control_points(
     model: pycolmap.Reconstruction, points: Sequence[ControlPoint]
 ) -> tuple[tuple[pycolmap.Sim3d, Georeference] | None, str]:
     """The similarity to east, north, up in metres around the points, or why they cannot give one."""
+    if not any(point.marks for point in points):
+        return None, "none of the photos that gcp_list.txt names is in the set"
     views = Views(model)
     located = {point.name: found for point in points if (found := views.triangulate(point.marks)) is not None}
     used_points = [point for point in points if point.name in located]

@@ -1,4 +1,4 @@
-"""Printed markers of known size: the metre for models without GPS.
+"""Printed markers of known size: the metre for models without a survey.
 
 What belongs here: finding ArUco and AprilTag markers in photos (Garrido-Jurado et al., 2014; Olson, 2011), and the
 scale that they give a model.
@@ -118,6 +118,8 @@ def scale_by_markers(
         sightings: of :func:`find_markers`.
         side_m: length of a marker's black side.
     """
+    if not sightings:
+        return None, "none of their family (option marker_family) was found in a photo"
     views = Views(model)
     lengths: dict[int, float] = {}
     photos: dict[int, int] = {}
@@ -144,7 +146,9 @@ def scale_by_markers(
     ]
     agreeing = [lengths[result.number] for result in results if result.used]
     if len(agreeing) * 2 <= len(results):
-        return None, "the markers contradict each other: are they all of the size given?"
+        narrow, wide = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
+        ratio = lengths[wide] / lengths[narrow]
+        return None, f"marker {wide} is {ratio:.2f} times as wide as marker {narrow}: are all of the size given?"
     refined = side_m / float(np.mean(agreeing))
     return (refined, MarkerScale(side_m=side_m, markers=[
         result.model_copy(update={"side_m": round(lengths[result.number] * refined, 6)}) for result in results

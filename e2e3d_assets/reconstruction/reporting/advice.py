@@ -3,7 +3,7 @@
 What belongs here: pure judgement of figures; every limit that makes a warning stands in this file.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,11 @@ _LOW_TEXTURE_COVERAGE = 0.9
 _LEAST_SEEN_BY_THREE = 0.6
 _LOW_PSNR_DB = 17.0  # photo and rendering of the same thing, but with different light or blurred beyond use
 _LOW_PHOTO_COVERAGE = 0.5
+_MEASURED = {
+    "control points": "control points of gcp_list.txt",
+    "gps": "GPS of the photos",
+    "markers": "markers in the scene",
+}
 _OUTLIER_DB = 6.0  # twice the deviation of the middle photo
 
 
@@ -78,7 +83,7 @@ def judge(
         *_about_surface(mesh, texture, depth_coverage_percent),
         *_about_coverage(coverage),
         *_about_likeness(likeness),
-        *_about_scale(sparse),
+        *_about_measurements(photos, sparse),
     ]
     return sorted(found, key=lambda warning: ("serious", "warning", "note").index(warning.severity))
 
@@ -303,7 +308,32 @@ def _about_likeness(likeness: LikenessSummary) -> Iterator[QualityWarning]:
         )
 
 
-def _about_scale(sparse: SparseSummary) -> Iterator[QualityWarning]:
+def _about_measurements(photos: PhotosSummary, sparse: SparseSummary) -> Iterator[QualityWarning]:
+    for source, reason in sparse.unused.items():
+        small_scene = source == "gps" and sparse.georeference is None
+        yield QualityWarning(
+            code=f"{source.replace(' ', '_')}_not_used",
+            severity="note" if small_scene else "warning",
+            message=f"The {_MEASURED[source]} could not be used: {reason}.",
+        )
+    if sparse.georeference is not None and sparse.georeference.contradicting:
+        wrong = _given_names(sparse.georeference.contradicting, photos.items)
+        yield QualityWarning(
+            code="gps_contradicts",
+            severity="note",
+            message=f"The GPS of {_shown(wrong)} contradicts that of the other photos, and was not used.",
+        )
+    if sparse.georeference is not None:
+        wrong_points = [point for point in sparse.georeference.control_points if not point.used]
+        if wrong_points:
+            each = ", ".join(f"{point.name} by {point.residual_m:.3g} m" for point in wrong_points[:_NAMES_SHOWN])
+            yield QualityWarning(
+                code="control_points_contradict",
+                severity="warning",
+                message=f"{len(wrong_points)} of {len(sparse.georeference.control_points)} control points contradict "
+                f"the others and were not used: {each}.",
+                advice="Compare their coordinates, and their marks in the photos, with gcp_list.txt.",
+            )
     if sparse.scale == "arbitrary":
         yield QualityWarning(
             code="scale_unknown",
@@ -314,9 +344,12 @@ def _about_scale(sparse: SparseSummary) -> Iterator[QualityWarning]:
 
 
 def _names(photos: Sequence[PhotoRecord]) -> str:
-    names: Iterable[str] = (photo.name for photo in photos[:_NAMES_SHOWN])
-    more = len(photos) - _NAMES_SHOWN
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+    return _shown([photo.name for photo in photos])
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _count(photos: Sequence[PhotoRecord]) -> str:

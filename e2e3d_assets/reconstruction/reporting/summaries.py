@@ -112,6 +112,7 @@ def summarise_sparse(model: pycolmap.Reconstruction, document: SparseDocument) -
         scale="metres" if document.is_metric else "arbitrary",
         frame=document.frame,
         georeference=_georeference(document.georeference) if document.georeference else None,
+        unused=document.unused,
         markers=_markers(document.marker_scale) if document.marker_scale else [],
         look_alikes=[pair.photos for pair in document.contradictions if pair.kind == "elsewhere"],
         folded=[pair.photos for pair in document.contradictions if pair.kind == "folded"],

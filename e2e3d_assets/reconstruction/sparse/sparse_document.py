@@ -5,11 +5,12 @@ What belongs here: the document's schema, and reading and writing it. How the va
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 FILE_NAME = "sparse_model.json"
+Measurement: TypeAlias = Literal["control points", "gps", "markers"]
 
 
 class _Record(BaseModel):
@@ -85,6 +86,9 @@ class Georeference(_Record):
     altitude: float
     photos_used: int = 0
     photos_with_gps: int = 0
+    contradicting: list[str] = Field(
+        default=[], description="Photos whose GPS contradicts the others', and is not used."
+    )
     median_residual_m: float
     max_residual_m: float
     control_points: list[ControlPointResult] = []
@@ -100,7 +104,7 @@ class MarkerResult(_Record):
 
 
 class MarkerScale(_Record):
-    """The world frame is in metres by markers with sides of this length; its place and heading are arbitrary."""
+    """The world frame is in metres by markers with sides of this length."""
 
     side_m: float
     markers: list[MarkerResult]
@@ -123,6 +127,9 @@ class SparseDocument(_Record):
     models: list[ModelSummary]
     georeference: Georeference | None = None
     marker_scale: MarkerScale | None = None
+    unused: dict[Measurement, str] = Field(
+        default={}, description="What was measured and has no say in the frame, and why."
+    )
     contradictions: list[Contradiction] = Field(
         default=[], description="Pairs of parts that look alike, the strongest first: the model may have a part twice."
     )

@@ -179,3 +179,38 @@ def test_a_thousand_points_are_no_trouble():
     similarity, used = robust_similarity(target * 2, target)
     assert similarity is not None
     assert used.all()
+
+
+def test_names_that_are_written_differently(tmp_path: Path):
+    """Lists are written by other programs, in other encodings, with folders, spaces, or without the suffix."""
+    lines = [
+        "1 2 3 4 5 flight/IMG 1.JPG gcp A",
+        "1 2 3 4 6 img_2 gcp A",
+        "1 2 3 4 7 C:\\a\\b.tif gcp A",
+        "1 2 3 4 8 c.jpg gcp A",
+    ]
+    (tmp_path / "gcp_list.txt").write_bytes("\r\n".join(["EPSG:32615", *lines]).encode("utf-16"))
+    given = ["IMG 1.jpg", "IMG_2.heic", "b.tif", "left/c.jpg", "right/c.jpg"]
+    records = [PhotoRecord(given_name=name, name=f"{i}.jpg", status="accepted") for i, name in enumerate(given)]
+    (point,) = in_photos(load_control_points(tmp_path / "gcp_list.txt"), records)
+    assert point.name == "gcp A"
+    assert point.marks == (("0.jpg", 4, 5), ("1.jpg", 4, 6), ("2.jpg", 4, 7))  # which c.jpg is meant nobody knows
+
+
+def test_why_a_survey_was_not_used(tmp_path: Path):
+    """A list for other photos, or with x and y exchanged, left the model to GPS without a word; a wrong zone moved
+    it to another country."""
+    model, lines = surveyed_scene()
+    foreign = [line.replace(".jpg", "x.jpg") for line in lines]
+    evidence = WorldEvidence(control_points=in_photos(evidence_of(tmp_path, foreign).control_points, []))
+    assert "none of the photos" in align_model(model, evidence, 0).unused["control points"]
+    flat = [(x, y, 0.0) for x, y, _ in POINTS]
+    model, lines = surveyed_scene(np.array(flat))
+    swapped = [" ".join([line.split()[1], line.split()[0], *line.split()[2:]]) for line in lines]
+    header = "+proj=tmerc +lat_0=0 +lon_0=-93 +x_0=500000 +y_0=5183000 +datum=WGS84 +units=m\n"
+    alignment = align_model(model, evidence_of(tmp_path, swapped, header), 0)
+    assert alignment.georeference is None
+    assert "mirrored" in alignment.unused["control points"]
+    gps = {f"{i:03d}.jpg": Gps(latitude=46.8, longitude=-87.0, altitude=0) for i in range(1, 11)}
+    alignment = align_model(model, WorldEvidence(gps, evidence_of(tmp_path, lines).control_points), 0)
+    assert "km from the control points" in alignment.unused["gps"]

@@ -1,5 +1,6 @@
 """Printed markers, rendered into photos of cameras with exact truth."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from e2e3d_assets.reconstruction.georeference.evidence import WorldEvidence
 from e2e3d_assets.reconstruction.georeference.markers import FAMILIES, find_markers
 from e2e3d_assets.reconstruction.monitor import Monitor
+from e2e3d_assets.reconstruction.photo_set import Gps
 from e2e3d_assets.reconstruction.sparse.alignment import align_model
 
 from ..camera_networks import HEIGHT, WIDTH, build_model, ring
@@ -86,4 +88,35 @@ def test_missing_markers_are_told(tmp_path: Path):
     model, evidence = scene(tmp_path, "apriltag_36h11", {})
     alignment = align_model(model, evidence, 0)
     assert alignment.marker_scale is None
-    assert "no marker" in alignment.frame
+    assert "marker_family" in alignment.frame
+    assert "marker_family" in alignment.unused["markers"]
+
+
+def test_two_markers_of_different_sizes_are_told_with_their_ratio(tmp_path: Path):
+    """Nobody knows which of the two has the size given; "contradict each other" left people to guess."""
+    model, evidence = scene(tmp_path, "apriltag_36h11", {1: (-0.7, 0, SIDE), 2: (0.7, 0, 1.5 * SIDE)})
+    alignment = align_model(model, evidence, 0)
+    assert alignment.marker_scale is None
+    assert "marker 2 is 1.50 times as wide as marker 1" in alignment.unused["markers"]
+
+
+def test_markers_beside_gps(tmp_path: Path):
+    """A telephone's GPS is off by metres: a model ten metres wide got its size from it, and the marker was ignored."""
+    model, evidence = scene(tmp_path, "apriltag_36h11", {3: (-0.6, 0.1, SIDE), 7: (0.7, -0.2, SIDE)})
+    random = np.random.default_rng(2)
+    gps: dict[str, Gps] = {}
+    for image_id in model.reg_image_ids():
+        image = model.image(image_id)
+        enu = 8.0 * image.projection_center() + random.normal(0, 1.0, 3)
+        latitude, longitude, altitude = pycolmap.GPSTransform().enu_to_ellipsoid(enu[None], 46.8, 8.0, 400.0)[0]
+        gps[image.name] = Gps(latitude=latitude, longitude=longitude, altitude=altitude)
+    alignment = align_model(model, replace(evidence, gps=gps), 0)
+    assert alignment.georeference is not None
+    assert alignment.marker_scale is not None
+    assert alignment.world_from_model.scale == pytest.approx(1 / UNITS_PER_METRE, rel=0.001)
+    assert "metres from markers" in alignment.frame
+    centres = [alignment.world_from_model * model.image(i).projection_center() for i in model.reg_image_ids()]
+    places = np.array([(place.latitude, place.longitude, place.altitude) for place in gps.values()])
+    origin = alignment.georeference.latitude, alignment.georeference.longitude, alignment.georeference.altitude
+    measured = pycolmap.GPSTransform().ellipsoid_to_enu(places, *origin)
+    assert np.linalg.norm(np.mean(centres, axis=0) - measured.mean(axis=0)) < 1.0

@@ -3,7 +3,9 @@
 import pytest
 
 from e2e3d_assets.reconstruction.report_schema import (
+    ControlPoint,
     CoverageSummary,
+    Georeference,
     LikenessSummary,
     MeshSummary,
     PhotoRecord,
@@ -198,3 +200,23 @@ def test_photos_to_take_again_are_the_weak_and_the_blurred():
     """The plan of cameras marks them: a sharp, well-placed one in red sends people to the wrong place."""
     items = [photo(i, points=20 if i == 4 else 900, sharpness=0.2 if i == 7 else 0.7) for i in range(12)]
     assert [each.name for each in doubtful(summary(*items))] == ["4.jpg", "7.jpg"]
+
+
+def test_measurements_without_a_say_are_told():
+    """Somebody surveyed for a day and typed one name wrongly: a model placed by GPS instead must say so."""
+    gps = Georeference(
+        source="gps", latitude=46, longitude=8, altitude=0, epsg=32632, median_residual_m=1, max_residual_m=900,
+        contradicting=["3.jpg"],
+    )  # fmt: skip
+    unused = {"control points": "none of the photos that gcp_list.txt names is in the set"}
+    found = warnings(sparse=GOOD_SPARSE.model_copy(update={"georeference": gps, "unused": unused}))
+    assert set(found) == {"control_points_not_used", "gps_contradicts"}
+    assert "gcp_list.txt names" in found["control_points_not_used"].message
+    assert "3.jpg" in found["gps_contradicts"].message
+    point = ControlPoint(name="gcp4", photos=5, used=False, residual_m=1.004, offset_m=(1, 0, 0))
+    surveyed = gps.model_copy(update={"source": "control points", "contradicting": [], "control_points": [point]})
+    found = warnings(sparse=GOOD_SPARSE.model_copy(update={"georeference": surveyed}))
+    assert "gcp4 by 1 m" in found["control_points_contradict"].message
+    unused = {"gps": "the photos' GPS positions lie within 5 m of a line"}
+    found = warnings(sparse=GOOD_SPARSE.model_copy(update={"scale": "arbitrary", "unused": unused}))
+    assert {warning.severity for warning in found.values()} == {"note"}

@@ -101,3 +101,35 @@ def test_gps_worse_than_the_scene_is_not_used(noise_m: float, scale: float, word
     alignment = align_model(model, WorldEvidence(places), 0)
     assert alignment.georeference is None
     assert any(word in alignment.frame for word in words.split("|"))
+
+
+def test_another_continent_does_not_excuse_another_street():
+    """A wrong hemisphere widened what counts as agreeing to a hundred kilometres: a photo 300 m off bent the scale."""
+    model = build_model(ring(12, radius=50.0, heights=(30.0,)), points=100)
+    places = gps_of(model, noise_m=0.5)
+    places["003.jpg"] = places["003.jpg"].model_copy(update={"longitude": 92.0})
+    places["007.jpg"] = places["007.jpg"].model_copy(update={"latitude": 46.803})
+    alignment = align_model(arbitrary_frame(model), WorldEvidence(places), 0)
+    assert alignment.georeference is not None
+    assert alignment.georeference.contradicting == ["003.jpg", "007.jpg"]
+    assert alignment.world_from_model.scale == pytest.approx(1 / 0.3, rel=0.02)
+
+
+def test_gps_without_heights():
+    """Some telephones and programs write no altitude: place, heading and scale of a level flight are known all the
+    same."""
+    model = build_model(ring(12, radius=50.0, heights=(30.0,)), points=100)
+    places = {name: place.model_copy(update={"altitude": None}) for name, place in gps_of(model, noise_m=0.5).items()}
+    alignment = align_model(arbitrary_frame(model), WorldEvidence(places), 0)
+    assert alignment.georeference is not None
+    assert alignment.world_from_model.scale == pytest.approx(1 / 0.3, rel=0.02)
+    assert "lacks heights" in alignment.frame
+
+
+def test_mirrored_gps_is_refused():
+    """West written as east for all photos of a level flight fits to the centimetre, with the world upside down."""
+    model = build_model(ring(12, radius=50.0, heights=(30.0,)), points=100)
+    places = {name: gps.model_copy(update={"longitude": -gps.longitude}) for name, gps in gps_of(model, 0.5).items()}
+    alignment = align_model(arbitrary_frame(model), WorldEvidence(places), 0)
+    assert alignment.georeference is None
+    assert "mirrored" in alignment.unused["gps"]
