@@ -9,6 +9,10 @@ the vote again: Poisson's surface bulges where it has no points, and then photos
 stair, seen at a grazing angle, or the ground below a thing) although there is no opening. An opening stays one, since
 a skin across it is looked through too; a wide one to the sky stays open, since depth maps know of nothing there. The
 parts of a skin that no photo can see are left out but for a border: they would be invented.
+
+What hangs together in the end is a part. A small one is stray, unless it is an island, such as a tree top above ground
+that nobody saw: nearly all photos that could see an island do. Where two photos made something up, others look through
+or know of nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from . import mesh_repair
-from .carving import Ballot, DepthView
+from .carving import Ballot, DepthView, Votes
 from .native import thread_count
 from .stereo.views import Camera
 
@@ -34,8 +38,8 @@ _LEAST_KNOWN = 0.85  # … or that lies there or behind what photos see
 _HIDDEN_REACH = 0.0025  # of that distance: so far a skin goes on where no photo sees it
 _LEAST_SUPPORTED = 0.6  # of a component's area, skins left out
 _SMALL_PART = 0.03  # of what the cameras see of the largest part: smaller ones are taken for stray, …
-_ENOUGH_PHOTOS = 3.0  # … unless so many photos see them on average, …
-_MUCH_AS_LARGEST = 0.75  # … or nearly as many as the largest part
+_FEWEST_PHOTOS = 1.5  # … unless so many photos see them on average: two, but for the rims, …
+_LEAST_AGREEMENT = 0.75  # … and of those that have them in the frame and nothing before them, this share
 
 
 def cut(
@@ -77,7 +81,7 @@ def cut(
     vertices[moved] = stretched[moved]
     keep = ~doubtful | closes | patches.chosen(as_it_is, len(faces))
     supported = np.where(closes, np.nan, ~doubtful)
-    keep[keep] = _worth_keeping(vertices, faces[keep], supported[keep], votes.upon, away[keep])
+    keep[keep] = _worth_keeping(vertices, faces[keep], supported[keep], votes, away[keep])
     return mesh_repair.compacted(vertices, faces[keep])
 
 
@@ -143,22 +147,23 @@ def _worth_keeping(
     vertices: NDArray[np.float64],
     faces: NDArray[np.int32],
     supported: NDArray[np.float64],
-    upon: NDArray[np.int32],
+    votes: Votes,
     away: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
     """(F,) whether the part that a face belongs to is no bubble around stray points and no stray fragment: mostly
-    supported (1, 0, or nan where that does not count), and either large, as the cameras see it, or seen by many photos.
+    supported (1, 0, or nan where that does not count), and either large, as the cameras see it, or an island.
     """
     count, part = mesh_repair.face_components(faces)
     area = np.maximum(mesh_repair.areas(vertices, faces), 1e-30)
     whole = np.bincount(part, area, count)
     judged = np.where(np.isnan(supported), 0, area)
     share = np.bincount(part, judged * (supported > 0), count) / np.maximum(np.bincount(part, judged, count), 1e-30)
-    photos = np.bincount(part, area * upon[faces].mean(axis=1), count) / whole
     looks = np.bincount(part, area / np.maximum(away, 1e-12) ** 2, count)
+    seeing, able = (
+        np.bincount(part, area * photos[faces].mean(axis=1), count) / whole
+        for photos in (votes.upon, votes.upon + votes.through + votes.blank)
+    )
     worth = share >= _LEAST_SUPPORTED
-    if worth.any():
-        largest = np.argmax(looks * worth)
-        enough = min(_ENOUGH_PHOTOS, _MUCH_AS_LARGEST * photos[largest])
-        worth &= (looks >= _SMALL_PART * looks[largest]) | (photos >= enough)
-    return worth[part]
+    large = looks >= _SMALL_PART * (looks * worth).max(initial=0)
+    island = (seeing >= _FEWEST_PHOTOS) & (seeing >= _LEAST_AGREEMENT * able)
+    return (worth & (large | island))[part]

@@ -100,17 +100,17 @@ def face_components(faces: Faces) -> tuple[int, NDArray[np.int32]]:
 def without_small_parts(
     vertices: Vertices, faces: Faces, size: NDArray[np.float64], least: float
 ) -> tuple[Vertices, Faces]:
-    """Without parts that have less than a share ``least`` of the whole.
+    """Without parts that are smaller than ``least``.
 
     Args:
         vertices, faces: the mesh.
         size: (F,) what a face counts, such as its area.
-        least: the share.
+        least: of a part that stays.
     """
     if not len(faces):
         return vertices[:0], faces
     count, part = face_components(faces)
-    return compacted(vertices, faces[(np.bincount(part, size, count) >= least * size.sum())[part]])
+    return compacted(vertices, faces[(np.bincount(part, size, count) >= least)[part]])
 
 
 @dataclass(frozen=True)
