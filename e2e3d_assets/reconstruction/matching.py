@@ -181,9 +181,17 @@ class _Appearance:
 def _require_overlap(document: MatchesDocument, records: Sequence[PhotoRecord], database: Path) -> None:
     if len(document.groups[0]) >= 3:
         return
+    badly_exposed = [record.given_name for record in records if record.badly_exposed]
+    if len(badly_exposed) * 2 > len(records):
+        problem = "The photos are too dark or too bright to find common points"
+        raise BadInput(problem, "Take them again in more even light, or with another exposure", badly_exposed)
     blurred = [record.given_name for record in records if record.blurred]
     if len(blurred) * 2 > len(records):
-        raise BadInput("The photos are too blurred to find common points", "Take sharp photos", blurred)
+        raise BadInput(
+            "The photos are too blurred, or show too little detail, to find common points",
+            "Take sharp photos, and with plain or shiny things show what is around them",
+            blurred,
+        )
     points = _key_points_of_middle_photo(database)
     if points < _FEATURELESS:
         raise BadInput(

@@ -61,6 +61,13 @@ class PhotoRecord(_Record):
     height: NonNegativeInt | None = Field(default=None, description="Pixels, upright.")
     camera: str | None = Field(default=None, description="Make and model by EXIF.")
     sharpness: float | None = Field(default=None, description="Larger is sharper; compare within one set only.")
+    model: NonNegativeInt | None = Field(
+        default=None, description="Number of the sparse model that holds it; the surface is made from 0."
+    )
+    nearest: str | None = Field(
+        default=None,
+        description="Of a photo without a place: the placed photo that shares most points with it, if any.",
+    )
     matched_photos: NonNegativeInt | None = Field(default=None, description="Photos that verified matches join it to.")
     points: NonNegativeInt | None = Field(default=None, description="Sparse points that it sees.")
     mean_reprojection_error_px: NonNegativeFloat | None = Field(default=None, description="Of those points, pixels.")

@@ -87,6 +87,12 @@ def test_plain_walls_are_called_plain(tmp_path: Path):
     extract_features(tmp_path / "photos", tmp_path / "features", FeaturesOptions(), Monitor())
     with pytest.raises(BadInput, match="too little detail"):
         match_features(tmp_path / "photos", tmp_path / "features", tmp_path / "matches", MatchesOptions(), Monitor())
+    PhotoSet(
+        source="photos",
+        photos=[record.model_copy(update={"brightness": 0.01}) for record in PhotoSet.load(tmp_path / "photos").photos],
+    ).save(tmp_path / "photos")
+    with pytest.raises(BadInput, match="too dark"):
+        match_features(tmp_path / "photos", tmp_path / "features", tmp_path / "matches", MatchesOptions(), Monitor())
 
 
 def test_pairing_that_finds_no_pair(sample_run: SampleRun, tmp_path: Path):

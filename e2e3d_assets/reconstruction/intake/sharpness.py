@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 LONG_SIDE = 1024
 _BLUR_TAPS = 9
+_ROUNDING = 1.0  # grey levels: a gradient so smooth that it climbs by single levels looks like a flight of crisp steps
 
 
 def sharpness_of(grey: MatLike) -> float:
@@ -30,5 +31,6 @@ def _lost_variation(values: NDArray[np.float32], axis: int) -> float:
     kernel = (1, _BLUR_TAPS) if axis == 0 else (_BLUR_TAPS, 1)
     before = np.abs(np.diff(values, axis=axis))
     after = np.abs(np.diff(cv2.blur(values, kernel), axis=axis))
+    before = np.maximum(before - _ROUNDING, 0.0)
     total = float(before.sum())
     return float(np.maximum(before - after, 0.0).sum()) / total if total > 0.0 else 0.0

@@ -91,12 +91,14 @@ def judge(
 def _about_registration(photos: PhotosSummary, sparse: SparseSummary) -> Iterator[QualityWarning]:
     lost = [photo for photo in photos.items if photo.fate == "not_registered"]
     if lost:
-        neighbours = _neighbours_of_lost(photos.items)
+        alone = [photo for photo in lost if not photo.model]
         yield QualityWarning(
             code="photos_not_registered",
             severity="serious" if len(lost) > _MOST_LOST * photos.accepted else "warning",
             message=f"{len(lost)} of {photos.accepted} photos could not be placed: {_names(lost)}.",
-            advice=f"Take more photos {neighbours}, each overlapping the next by two thirds.",
+            advice=f"Take more photos {_beside(photos.items, alone[0])}, each overlapping the next by two thirds."
+            if alone
+            else "They make a model of their own: if it is of another place or thing, give them as another set.",
         )
     rejected = [photo for photo in photos.items if photo.fate == "rejected"]
     if rejected:
@@ -142,9 +144,9 @@ def _given_names(names: Sequence[str], photos: Sequence[PhotoRecord]) -> list[st
     return [given.get(name, name) for name in names]
 
 
-def _neighbours_of_lost(photos: Sequence[PhotoRecord]) -> str:
-    """Near which placed photos the first lost one was taken."""
-    return _around(photos, next(photo for photo in photos if photo.fate == "not_registered"))
+def _beside(photos: Sequence[PhotoRecord], lost: PhotoRecord) -> str:
+    """Where photos are missing: towards what a lost one shares points with, else as the order of the photos tells."""
+    return f"between {lost.name} and {lost.nearest}" if lost.nearest else _around(photos, lost)
 
 
 def _around(photos: Sequence[PhotoRecord], photo: PhotoRecord) -> str:

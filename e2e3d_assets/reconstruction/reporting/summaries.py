@@ -5,7 +5,7 @@ not: judging them (:mod:`.advice`) and showing them.
 """
 
 import platform
-from collections import Counter
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -32,7 +32,7 @@ from ..report_schema import (
     SparseSummary,
     TextureSummary,
 )
-from ..sparse.match_document import MatchedPair, MatchesDocument
+from ..sparse.match_document import MatchedPair, MatchesDocument, inliers_by_partner
 from ..sparse.principal_point import MIN_CONVERGENCE_DEG, convergence_deg
 from ..sparse.sparse_document import Georeference as FoundGeoreference
 from ..sparse.sparse_document import MarkerScale, PhotoPose, SparseDocument
@@ -40,6 +40,8 @@ from ..textured_mesh import TexturedMesh
 from .accuracy import point_uncertainty
 from .fidelity import Coverage, Likeness
 
+_UNPLACED = "it shares too few points with the others"
+_STORED_NAME = re.compile(r"[A-Za-z0-9._-]+\.jpg")
 _NOT_DELIVERED = ("preview.jpg", "manifest.json")
 _PACKAGES = (
     "e2e3d-assets",
@@ -56,9 +58,10 @@ _PACKAGES = (
 
 def summarise_photos(photos: PhotoSet, matches: MatchesDocument, sparse: SparseDocument) -> PhotosSummary:
     """Every photo given and its fate, in the order of the photo set."""
-    partners = Counter(name for pair in verified_pairs(matches) for name in pair.photos)
+    partners = inliers_by_partner([str(photo.name) for photo in photos.accepted], verified_pairs(matches))
     poses = {pose.name: pose for pose in sparse.photos}
-    items = [_photo(photo, partners, poses) for photo in photos.photos]
+    given_names = {str(photo.name): photo.given_name for photo in photos.accepted}
+    items = [_photo(photo, partners, poses, given_names) for photo in photos.photos]
     return PhotosSummary(
         given=len(items),
         accepted=len(photos.accepted),
@@ -72,25 +75,39 @@ def verified_pairs(matches: MatchesDocument) -> list[MatchedPair]:
     return [pair for pair in matches.pairs if pair.inliers > 0]
 
 
-def _photo(photo: GivenPhoto, partners: Mapping[str, int], poses: Mapping[str, PhotoPose]) -> PhotoRecord:
+def _photo(
+    photo: GivenPhoto,
+    partners: Mapping[str, Sequence[tuple[int, str]]],
+    poses: Mapping[str, PhotoPose],
+    given_names: Mapping[str, str],
+) -> PhotoRecord:
     if photo.name is None:
         return PhotoRecord(name=photo.given_name, image=None, fate="rejected", reason=photo.reason or "")
     pose = poses.get(photo.name)
+    matched = partners[photo.name]
+    nearest = (given_names[name] for _, name in matched if name in poses and poses[name].registered)
     placed = pose if pose and pose.registered else None  # a pose in another model says nothing in this world frame
     return PhotoRecord(
         name=photo.given_name,
         image=photo.name,
         fate="registered" if placed else "not_registered",
-        reason="" if placed else (pose and pose.reason) or "it shares too few points with the others",
+        reason="" if placed else _in_given_names((pose and pose.reason) or _UNPLACED, given_names),
+        model=pose.model if pose else None,
+        nearest=None if placed else next(nearest, None),
         width=photo.width,
         height=photo.height,
         camera=_camera_name(photo.camera),
         sharpness=photo.sharpness,
-        matched_photos=partners.get(photo.name, 0),
+        matched_photos=len(matched),
         points=placed.observations if placed else 0,
         mean_reprojection_error_px=placed.mean_reprojection_error_px if placed else None,
         position=placed.position if placed else None,
     )
+
+
+def _in_given_names(reason: str, given_names: Mapping[str, str]) -> str:
+    """A sentence about photos under the names that people know them by."""
+    return _STORED_NAME.sub(lambda name: given_names.get(name[0], name[0]), reason)
 
 
 def _camera_name(camera: PhotoCamera) -> str | None:

@@ -97,6 +97,16 @@ def test_lost_photos_at_the_ends_have_one_neighbour_or_none(lost, place):
     assert place in warnings(photos)["photos_not_registered"].advice
 
 
+def test_lost_photos_are_sent_to_what_they_share_points_with():
+    """Names by chance (messengers, two cameras) say nothing of who stood beside whom; nor does any order, of photos
+    that show another thing."""
+    lost = photo(4, fate="not_registered", nearest="9.jpg")
+    photos = summary(*(lost if i == 4 else photo(i) for i in range(12)))
+    assert "between 4.jpg and 9.jpg" in warnings(photos)["photos_not_registered"].advice
+    photos = summary(*(photo(i, fate="not_registered" if i > 8 else "registered", model=int(i > 8)) for i in range(12)))
+    assert "another set" in warnings(photos)["photos_not_registered"].advice
+
+
 def test_losing_many_photos_is_serious_and_comes_first():
     """A model of half the photos is another thing than one of all."""
     photos = summary(*(photo(i, fate="not_registered" if i < 5 else "registered") for i in range(12)))

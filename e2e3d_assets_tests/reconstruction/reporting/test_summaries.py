@@ -57,6 +57,8 @@ def test_photo_of_another_model_has_no_place_in_this_one():
         mean_reprojection_error_px=0.5,
         position=(1, 2, 3),
     )
+    others = [PhotoRecord(given_name=f"{n}.JPEG", name=f"{n}.jpg", status="accepted") for n in "BC"]
+    lost = PhotoPose(name="B.jpg", registered=False, reason="only one photo, A.jpg, shows the same points")
     matches = MatchesDocument(
         pairing="exhaustive",
         pairs=[
@@ -65,7 +67,11 @@ def test_photo_of_another_model_has_no_place_in_this_one():
         ],
         groups=[],
     )
-    found = summarise_photos(PhotoSet(source="photos", photos=[given]), matches, sparse_document(other)).items[0]
+    photos = PhotoSet(source="photos", photos=[given, *others])
+    document = sparse_document(other, lost, PhotoPose(name="C.jpg", registered=True))
+    found, named, _ = summarise_photos(photos, matches, document).items
+    assert named.reason == "only one photo, A.JPG, shows the same points"
+    assert named.nearest is None  # A has no place itself
     assert found.fate == "not_registered"
     assert found.reason == "it belongs to a separate model, sparse/1"
     assert found.position is None
