@@ -4,11 +4,11 @@ What belongs here: everything between an undistorted workspace and depth maps or
 bookkeeping (:mod:`..depth`, :mod:`..fusion`) and sparse reconstruction.
 
 Read in this order: :mod:`.views` (which photos compare with which), :mod:`.packing` (photos as the kernels read them),
-:mod:`.matching_cost` (how well a plane explains the photos), :mod:`.propagation` (how planes are found; on a GPU
-:mod:`.torch_kernels` and :mod:`.torch_cost`), :mod:`.estimation` (one photo, coarse to fine), :mod:`.consistency` (what
-neighbours confirm), :mod:`.silhouettes` (what they confirm wrongly), :mod:`.confirmation` (what is believed then),
-:mod:`.merging` (depth maps to points), :mod:`.formats` and :mod:`.ply` (files). :mod:`.plan` and :mod:`.steps` go over
-all photos of a set.
+:mod:`.matching_cost` (how well a plane explains the photos), :mod:`.propagation` (how planes are found),
+:mod:`.view_choice` (by which photos; on a GPU :mod:`.torch_kernels` and :mod:`.torch_cost`), :mod:`.estimation` (one
+photo, coarse to fine), :mod:`.consistency` (what neighbours confirm), :mod:`.silhouettes` (what they confirm wrongly),
+:mod:`.confirmation` (what is believed then), :mod:`.merging` (depth maps to points), :mod:`.formats` and :mod:`.ply`
+(files). :mod:`.plan` and :mod:`.steps` go over all photos of a set.
 
 Everywhere here a pixel's coordinates are integers at its centre; :func:`.views.read_scene` takes COLMAP's half-pixel
 offset off once.

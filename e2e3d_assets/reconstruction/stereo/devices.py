@@ -9,21 +9,21 @@ import importlib.util
 from typing import Literal
 
 from ..errors import BadInput
-from . import propagation
+from . import propagation, view_choice
 from .estimation import Kernels
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class CpuKernels:
-    """:mod:`.propagation`'s kernels, as :class:`.estimation.Kernels`."""
+    """The kernels of :mod:`.propagation` and :mod:`.view_choice`, as :class:`.estimation.Kernels`."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
 
     random_planes = staticmethod(propagation.random_planes)
     plane_costs = staticmethod(propagation.plane_costs)
-    choose_views = staticmethod(propagation.choose_views)
+    choose_views = staticmethod(view_choice.choose_views)
     sweep = staticmethod(propagation.sweep)
 
 

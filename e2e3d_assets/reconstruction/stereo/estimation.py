@@ -84,7 +84,7 @@ def level_size(camera: Camera, scale: float) -> tuple[int, int]:
 
 
 class Kernels(Protocol):
-    """What a processor must offer; :mod:`.propagation` says what each does. States are changed in place."""
+    """What a processor must offer; :mod:`.propagation` and :mod:`.view_choice` say more. States change in place."""
 
     device: str
 

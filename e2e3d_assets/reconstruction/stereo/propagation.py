@@ -1,14 +1,12 @@
 """How planes are found: PatchMatch sweeps over one photo.
 
-What belongs here: the search (neighbours' planes, random planes, refinements) and the choice of views per pixel. What
-does not: what a plane costs (:mod:`.matching_cost`), the order of levels and sweeps (:mod:`.estimation`).
+What belongs here: the search: neighbours' planes, random planes, refinements. What does not: what a plane costs in one
+view (:mod:`.matching_cost`), which views a pixel is judged by (:mod:`.view_choice`), the order of levels and sweeps
+(:mod:`.estimation`).
 
 The method is Bleyer et al., "PatchMatch Stereo" (BMVC 2011): each pixel keeps a plane; a sweep offers it its causal
-neighbours' planes and random changes of its own and keeps what costs least. Which views a pixel is judged by follows
-the idea of Zheng et al., "PatchMatch Based Joint View Selection and Depthmap Estimation" (CVPR 2014), and of Xu & Tao,
-"Multi-Scale Geometric Consistency Guided Multi-View Stereo" (CVPR 2019), in a cheaper form: the views whose costs at
-the current plane, averaged over a small window, are close to the best. A pixel that does badly takes over the views of
-a causal neighbour that does well, so that view sets spread like planes do.
+neighbours' planes and random changes of its own and keeps what costs least. A pixel that does badly takes over the
+views of a causal neighbour that does well, so that view sets spread like planes do.
 
 Rows are swept in bands that threads share. A band sees of its neighbour bands only what they held before the sweep, and
 every row has its own random numbers: the result does not depend on the number of threads.
@@ -16,7 +14,6 @@ every row has its own random numbers: the result does not depend on the number o
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
@@ -76,35 +73,30 @@ STEP = (np.float32(0.03), np.float32(np.log(1.5 / 0.03)))  # pixels of disparity
 TILT = (np.float32(0.01), np.float32(np.log(0.4 / 0.01)))
 GEOMETRIC_MOST = np.float32(3.0)  # pixels
 
-_WINDOW = 5
-_WINDOW_PIXELS = np.float32(_WINDOW**2)
-_OWN_WEIGHT = np.float32(0.25)
-_RATIO_ABOVE = np.float32(1.25)
-_COST_ABOVE = np.float32(0.15)
-_COST_UNITS = np.float32(127.0)
-
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
-_NEVER = np.float32(1e9)
 _TINY = np.float32(1e-12)
-_BIT = np.uint32(1)
-_NO_VIEWS = np.uint32(0)
+NEVER = np.float32(1e9)
+BIT = np.uint32(1)
+NO_VIEWS = np.uint32(0)
 
 
 @inlined
-def _ray(compared, x, y):
+def ray(compared, x, y):
+    """The ray (rx, ry, 1) of a pixel."""
     rays = compared.rays
     return (np.float32(x) - rays[2]) / rays[0], (np.float32(y) - rays[3]) / rays[1]
 
 
 @inlined
-def _weigh(compared, x, y, width, weights, centred):
+def weigh(compared, x, y, width, weights, centred):
+    """:func:`.matching_cost.weigh_patch` of a pixel."""
     at = (y + PAD) * (width + 2 * PAD) + x + PAD
     return weigh_patch(compared.reference, at, compared.offsets, weights, centred)
 
 
 @inlined
-def _slopes(compared, nx, ny, nz, inverse, rx, ry):
+def slopes(compared, nx, ny, nz, inverse, rx, ry):
     """Change of the plane's inverse depth per pixel, in x and y."""
     along = inverse / (nx * rx + ny * ry + nz)
     return along * nx / compared.rays[0], along * ny / compared.rays[1]
@@ -112,19 +104,19 @@ def _slopes(compared, nx, ny, nz, inverse, rx, ry):
 
 @inlined
 def _plane_cost(compared, nx, ny, nz, depth, x, y, rx, ry, views, limit, weights, centred, variance):
-    """Mean cost over a set of views, or _NEVER as soon as the mean is sure to exceed ``limit``."""
+    """Mean cost over a set of views, or NEVER as soon as the mean is sure to exceed ``limit``."""
     inverse = _ONE / depth
-    slope_x, slope_y = _slopes(compared, nx, ny, nz, inverse, rx, ry)
+    slope_x, slope_y = slopes(compared, nx, ny, nz, inverse, rx, ry)
     count = 0
     rest = views
-    while rest != _NO_VIEWS:
-        rest &= rest - _BIT
+    while rest != NO_VIEWS:
+        rest &= rest - BIT
         count += 1
     most = limit * np.float32(count)
     px, py = np.float32(x), np.float32(y)
     total = _ZERO
     for view in range(compared.geometry.shape[0]):
-        if (views >> np.uint32(view)) & _BIT:
+        if (views >> np.uint32(view)) & BIT:
             total += photometric_cost(
                 compared, view, px, py, inverse, slope_x, slope_y, weights, centred, variance
             )  # fmt: skip
@@ -132,7 +124,7 @@ def _plane_cost(compared, nx, ny, nz, depth, x, y, rx, ry, views, limit, weights
                 disagreement = geometric_cost(compared, view, px, py, inverse, GEOMETRIC_MOST)
                 total += compared.geometric_weight * disagreement
             if total > most:
-                return _NEVER
+                return NEVER
     return total / np.float32(count)
 
 
@@ -144,14 +136,14 @@ def random_planes(compared: Comparison, state: State, search: Search) -> None:
     for y in prange(height):
         random = seeded(search.seed, y)
         for x in range(width):
-            rx, ry = _ray(compared, x, y)
+            rx, ry = ray(compared, x, y)
             random, nx, ny, nz = random_normal(random, rx, ry)
             random, share = uniform(random)
             inverse = search.farthest + share * (search.nearest - search.farthest)
             planes[y, x, 0] = nx
             planes[y, x, 1] = ny
             planes[y, x, 2] = nz
-            planes[y, x, 3] = _ZERO if views[y, x] == _NO_VIEWS else _ONE / inverse
+            planes[y, x, 3] = _ZERO if views[y, x] == NO_VIEWS else _ONE / inverse
 
 
 @parallel
@@ -163,102 +155,28 @@ def plane_costs(compared: Comparison, state: State) -> None:
         weights = np.empty(SAMPLES, np.float32)
         centred = np.empty(SAMPLES, np.float32)
         for x in range(width):
-            if views[y, x] == _NO_VIEWS:
+            if views[y, x] == NO_VIEWS:
                 costs[y, x] = WORST
                 continue
-            rx, ry = _ray(compared, x, y)
-            variance = _weigh(compared, x, y, width, weights, centred)
+            rx, ry = ray(compared, x, y)
+            variance = weigh(compared, x, y, width, weights, centred)
             plane = planes[y, x]
             costs[y, x] = _plane_cost(
-                compared, plane[0], plane[1], plane[2], plane[3], x, y, rx, ry, views[y, x], _NEVER,
+                compared, plane[0], plane[1], plane[2], plane[3], x, y, rx, ry, views[y, x], NEVER,
                 weights, centred, variance,
             )  # fmt: skip
-
-
-def choose_views(compared: Comparison, state: State, most_views: int) -> None:
-    """Replace each pixel's view set by the views that explain its neighbourhood about as well as the best one.
-
-    Args:
-        compared: the photo and its views.
-        state: its ``views`` are replaced; 0 stays 0.
-        most_views: largest set.
-    """
-    costs = np.zeros((len(compared.geometry), *state.views.shape), np.uint8)
-    _costs_by_view(compared, state, costs)
-    choose_views_by(costs, state, most_views)
-
-
-def choose_views_by(costs: NDArray[np.uint8], state: State, most_views: int) -> None:
-    """The same from costs that are known: (views, height, width), in 127ths."""
-    window = (_WINDOW, _WINDOW)
-    sums = np.empty(costs.shape, np.uint16)
-    for of_view, summed in zip(costs, sums, strict=True):
-        cv2.boxFilter(of_view, cv2.CV_16U, window, summed, normalize=False, borderType=cv2.BORDER_REPLICATE)
-    _choose_views(sums, costs, state.views, most_views)
-
-
-@parallel
-def _costs_by_view(compared, state, costs):
-    """Fill ``costs`` (views, height, width) uint8, in 1 / _COST_UNITS, by the state's planes."""
-    height, width = state.views.shape
-    for y in prange(height):
-        weights = np.empty(SAMPLES, np.float32)
-        centred = np.empty(SAMPLES, np.float32)
-        for x in range(width):
-            if state.views[y, x] == _NO_VIEWS:
-                continue
-            rx, ry = _ray(compared, x, y)
-            variance = _weigh(compared, x, y, width, weights, centred)
-            plane = state.planes[y, x]
-            inverse = _ONE / plane[3]
-            slope_x, slope_y = _slopes(compared, plane[0], plane[1], plane[2], inverse, rx, ry)
-            for view in range(compared.geometry.shape[0]):
-                cost = photometric_cost(
-                    compared, view, np.float32(x), np.float32(y), inverse, slope_x, slope_y, weights, centred, variance
-                )
-                costs[view, y, x] = np.uint8(np.int64(min(max(cost, _ZERO), WORST) * _COST_UNITS))
-
-
-@parallel
-def _choose_views(sums, costs, views, most_views):
-    count, height, width = sums.shape
-    for y in prange(height):
-        badness = np.empty(count, np.float32)
-        for x in range(width):
-            if views[y, x] == _NO_VIEWS:
-                continue
-            for view in range(count):
-                own = np.float32(np.int32(costs[view, y, x]))
-                mean = np.float32(np.int32(sums[view, y, x])) / _WINDOW_PIXELS
-                badness[view] = (mean + _OWN_WEIGHT * own) / _COST_UNITS
-            chosen = _NO_VIEWS
-            bound = _NEVER
-            for _ in range(most_views):
-                best = _NEVER
-                which = -1
-                for view in range(count):
-                    if badness[view] < best:
-                        best = badness[view]
-                        which = view
-                if which < 0 or best > bound:
-                    break
-                if chosen == _NO_VIEWS:
-                    bound = best * _RATIO_ABOVE + _COST_ABOVE
-                chosen |= _BIT << np.uint32(which)
-                badness[which] = _NEVER
-            views[y, x] = chosen
 
 
 @inlined
 def _adopted_views(cost, left_cost, left_views, above_cost, above_views):
     """The views of a causal neighbour that does much better, where the pixel does badly; else none."""
-    adopted = _NO_VIEWS
+    adopted = NO_VIEWS
     if cost > DOING_BADLY:
         bound = MUCH_BETTER * cost
-        if left_views != _NO_VIEWS and left_cost < bound:
+        if left_views != NO_VIEWS and left_cost < bound:
             adopted = left_views
             bound = left_cost
-        if above_views != _NO_VIEWS and above_cost < bound:
+        if above_views != NO_VIEWS and above_cost < bound:
             adopted = above_views
     return adopted
 
@@ -269,7 +187,7 @@ def _continued(compared, plane, qx, qy, rx, ry):
     slant = plane[0] * rx + plane[1] * ry + plane[2]
     if not (plane[3] > _ZERO and slant < GRAZING):
         return _ZERO
-    sx, sy = _ray(compared, qx, qy)
+    sx, sy = ray(compared, qx, qy)
     return plane[3] * (plane[0] * sx + plane[1] * sy + plane[2]) / slant
 
 
@@ -325,19 +243,19 @@ def sweep(compared: Comparison, state: State, search: Search) -> None:
             for j in range(width):
                 x = j if forward else width - 1 - j
                 seen_in = views[y, x]
-                if seen_in == _NO_VIEWS:
+                if seen_in == NO_VIEWS:
                     continue
                 left = x - step if j > 0 else x
-                rx, ry = _ray(compared, x, y)
-                variance = _weigh(compared, x, y, width, weights, centred)
+                rx, ry = ray(compared, x, y)
+                variance = weigh(compared, x, y, width, weights, centred)
                 nx, ny, nz, depth = planes[y, x, 0], planes[y, x, 1], planes[y, x, 2], planes[y, x, 3]
                 cost = costs[y, x]
 
                 adopted = _adopted_views(cost, costs[y, left], views[y, left], above_costs[x], above_views[x])
-                if adopted != _NO_VIEWS:
+                if adopted != NO_VIEWS:
                     seen_in = adopted
                     cost = _plane_cost(
-                        compared, nx, ny, nz, depth, x, y, rx, ry, seen_in, _NEVER, weights, centred, variance
+                        compared, nx, ny, nz, depth, x, y, rx, ry, seen_in, NEVER, weights, centred, variance
                     )
 
                 for trial in range(_TRIALS):
@@ -358,7 +276,7 @@ def sweep(compared: Comparison, state: State, search: Search) -> None:
                         if shift < _SAME_DISPARITY * search.disparity and tx * nx + ty * ny + tz * nz > _SAME_NORMAL:
                             continue
                     elif trial <= _RANDOM_AGAIN:
-                        if adopted == _NO_VIEWS:
+                        if adopted == NO_VIEWS:
                             continue
                         random, tx, ty, tz = random_normal(random, rx, ry)
                         random, share = uniform(random)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from . import propagation
+from . import propagation, view_choice
 from .matching_cost import WORST
 from .packing import Comparison
 from .planes import GRAZING
@@ -56,8 +56,8 @@ class TorchKernels:
         self._run(propagation.plane_costs, self._plane_costs, compared, state)
 
     def choose_views(self, compared: Comparison, state: State, most_views: int) -> None:
-        """As :func:`.propagation.choose_views`."""
-        self._run(propagation.choose_views, self._choose_views, compared, state, most_views)
+        """As :func:`.view_choice.choose_views`."""
+        self._run(view_choice.choose_views, self._choose_views, compared, state, most_views)
 
     def sweep(self, compared: Comparison, state: State, search: Search) -> None:
         """As :func:`.propagation.sweep`; the direction does not matter here."""
@@ -102,8 +102,8 @@ class TorchKernels:
             for view in range(count):
                 only = Pairs.of(photos, patches, torch.full_like(pixels, 1 << view))
                 costs[view, pixels] = only.cost(planes).clamp(0, float(WORST))
-        units = (costs * 127).to(torch.uint8).reshape(count, *state.views.shape).cpu().numpy()
-        propagation.choose_views_by(np.ascontiguousarray(units), state, most_views)
+        units = (costs * float(view_choice.COST_UNITS)).to(torch.uint8).reshape(count, *state.views.shape).cpu().numpy()
+        view_choice.choose_views_by(np.ascontiguousarray(units), state, most_views)
 
     def _sweep(self, compared: Comparison, state: State, search: Search) -> None:
         photos, fields = self._photos(compared), _Fields.upload(state, self.device)
