@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BadInput
-from .intake import decoding, duplicates
+from .intake import calibrations, decoding, duplicates
 from .intake.finding import REMEDY, find_upload
 from .intake.masks import keep_masks, mask_path
 from .intake.sandbox import DecoderDied, Sandbox, call_here
@@ -72,6 +72,7 @@ def prepare_photos(upload: Path, out: Path, options: PhotosOptions, monitor: Mon
             mask_path(out, candidate.name).unlink(missing_ok=True)
     photo_set = PhotoSet(source=found.source, photos=[*records, *found.left_out])
     _require_enough(photo_set, options)
+    calibrations.require_use(calibrations.load_calibrations(out / calibrations.FILE_NAME), photo_set.accepted)
     photo_set.save(out)
     _draw_preview(photo_set, out)
     return _figures(photo_set, sum(mask_path(out, str(r.name)).is_file() for r in photo_set.accepted))

@@ -7,7 +7,7 @@ COLMAP has no such camera.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -97,7 +97,7 @@ def load_calibrations(file: Path) -> dict[str, Calibration]:
     if not file.is_file():
         return {}
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
+        entries = json.loads(file.read_bytes())
         if not isinstance(entries, dict):
             raise TypeError("it must hold one object by camera name")
         return {
@@ -133,3 +133,22 @@ def find_calibration(calibrations: Mapping[str, Calibration], photo: PhotoRecord
     if named:
         return named[0]
     return next(iter(fitting.values())) if len(calibrations) == 1 and fitting else None
+
+
+def require_use(calibrations: Mapping[str, Calibration], photos: Sequence[PhotoRecord]) -> None:
+    """See to it that what somebody has measured is of the cameras that took the photos.
+
+    Raises:
+        BadInput: no photo is by any of the cameras.
+    """
+    if not calibrations or any(find_calibration(calibrations, photo) for photo in photos):
+        return
+    given = ", ".join(f"{name} ({each.width} x {each.height})" for name, each in list(calibrations.items())[:3])
+    seen = ", ".join(
+        sorted({f"{photo.camera.model or 'unknown'} ({photo.width} x {photo.height})" for photo in photos})[:3]
+    )
+    raise BadInput(
+        f"The camera calibrations are of none of the photos: they are of {given}, the photos of {seen}",
+        "Give calibrations of the same camera and shape of picture, or leave cameras.json out",
+        [FILE_NAME],
+    )

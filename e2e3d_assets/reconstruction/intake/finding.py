@@ -157,14 +157,14 @@ def _split_panoramas(
 
 
 def _keep_calibrations(files: Sequence[tuple[Path, str]], out: Path) -> None:
-    given = [path for path, name in files if PurePosixPath(name).name == calibrations.FILE_NAME]
+    given = [path for path, name in files if PurePosixPath(name).name.lower() == calibrations.FILE_NAME]
     if given:
         calibrations.load_calibrations(given[0])
         shutil.copyfile(given[0], out / calibrations.FILE_NAME)
 
 
 def _keep_control_points(files: Sequence[tuple[Path, str]], out: Path) -> None:
-    given = [path for path, name in files if PurePosixPath(name).name == control_points.FILE_NAME]
+    given = [path for path, name in files if PurePosixPath(name).name.lower() == control_points.FILE_NAME]
     if given:
         control_points.load_control_points(given[0])
         shutil.copyfile(given[0], out / control_points.FILE_NAME)

@@ -134,6 +134,17 @@ def test_broken_file_is_named(tmp_path: Path, text: str):
     assert caught.value.files == ("cameras.json",)
 
 
+def test_calibrations_of_another_camera_are_refused(tmp_path: Path):
+    """Two lenses of the laboratory, none of these photos: the model came out uncalibrated without a word. The file may
+    come from any editor and any system that writes names in capitals."""
+    save_photos(tmp_path / "upload", ["a.jpg", "b.jpg", "c.jpg"])
+    wide = BROWN | {"width": 1600, "height": 900}
+    (tmp_path / "upload/Cameras.json").write_bytes(json.dumps({"v2 dji fc300s": wide}).encode("utf-8-sig"))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(BadInput, match=r"none of the photos: .*1600 x 900.*320 x 240"):
+        prepare_photos(tmp_path / "upload", tmp_path / "out", PhotosOptions(), Monitor())
+
+
 def test_panorama_needs_no_calibration(tmp_path: Path):
     """OpenDroneMap writes an entry without a focal length for panoramas, which were refused for it."""
     spherical = {"projection_type": "spherical", "width": 5376, "height": 2688}
