@@ -6,7 +6,7 @@ from ..stages import Stages, stage_asset
 from ..storage.artifacts import Artifact
 
 
-@stage_asset(group_name="surface", kinds={"open3d"}, code_version="6", pool="ram_heavy", tags={"cost": "medium"})
+@stage_asset(group_name="surface", kinds={"open3d"}, code_version="7", pool="ram_heavy", tags={"cost": "medium"})
 def mesh(
     context: dg.AssetExecutionContext,
     stages: Stages,

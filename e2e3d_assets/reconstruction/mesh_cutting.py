@@ -12,7 +12,7 @@ parts of a skin that no photo can see are left out but for a border: they would 
 
 What hangs together in the end is a part. A small one is stray, unless it is an island, such as a tree top above ground
 that nobody saw: nearly all photos that could see an island do. Where two photos made something up, others look through
-or know of nothing.
+or know of nothing. Three do not make up the same: where they agree, it says little that others know nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -39,7 +39,8 @@ _HIDDEN_REACH = 0.0025  # of that distance: so far a skin goes on where no photo
 _LEAST_SUPPORTED = 0.6  # of a component's area, skins left out
 _SMALL_PART = 0.03  # of what the cameras see of the largest part: smaller ones are taken for stray, …
 _FEWEST_PHOTOS = 1.5  # … unless so many photos see them on average: two, but for the rims, …
-_LEAST_AGREEMENT = 0.75  # … and of those that have them in the frame and nothing before them, this share
+_LEAST_AGREEMENT = 0.75  # … and this share of those that have them in the frame and nothing before them; …
+_ENOUGH_PHOTOS = 3.0  # … where so many see them, those that know of nothing there do not count
 
 
 def cut(
@@ -159,11 +160,12 @@ def _worth_keeping(
     judged = np.where(np.isnan(supported), 0, area)
     share = np.bincount(part, judged * (supported > 0), count) / np.maximum(np.bincount(part, judged, count), 1e-30)
     looks = np.bincount(part, area / np.maximum(away, 1e-12) ** 2, count)
-    seeing, able = (
+    seeing, through, blank = (
         np.bincount(part, area * photos[faces].mean(axis=1), count) / whole
-        for photos in (votes.upon, votes.upon + votes.through + votes.blank)
+        for photos in (votes.upon, votes.through, votes.blank)
     )
+    missing = through + np.where(seeing < _ENOUGH_PHOTOS, blank, 0)
     worth = share >= _LEAST_SUPPORTED
     large = looks >= _SMALL_PART * (looks * worth).max(initial=0)
-    island = (seeing >= _FEWEST_PHOTOS) & (seeing >= _LEAST_AGREEMENT * able)
+    island = (seeing >= _FEWEST_PHOTOS) & (seeing >= _LEAST_AGREEMENT * (seeing + missing))
     return (worth & (large | island))[part]
