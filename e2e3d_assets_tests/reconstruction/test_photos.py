@@ -97,6 +97,15 @@ def test_formats_become_jpeg_of_the_same_picture(upload: Path, out: Path, suffix
             assert luma_difference(stored, textured(seed)) < 6
 
 
+def test_nothing_but_papers(upload: Path, out: Path):
+    """The message names the files that people gave, not the mark that the upload itself gets."""
+    for name in ("_COMPLETE", "e2e3d.json", "bill.pdf"):
+        (upload / name).write_text("x")
+    with pytest.raises(BadInput, match="holds no photos") as caught:
+        prepare(upload, out)
+    assert caught.value.files == ("bill.pdf",)
+
+
 def test_empty_folder(upload: Path, out: Path):
     """An upload without photos must say so, not fail in a later stage."""
     with pytest.raises(BadInput, match="holds no photos"):

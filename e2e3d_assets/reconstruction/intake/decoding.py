@@ -158,6 +158,8 @@ def to_upright_srgb(photo: Image.Image) -> tuple[Image.Image, Image.Image | None
         pixels, opaque = _to_srgb(photo, photo.info.get("icc_profile"))
         if turn is not None:
             pixels, opaque = pixels.transpose(turn), opaque and opaque.transpose(turn)
+        elif pixels is photo:
+            pixels = photo.copy()  # without its tags, which the photo is asked for later
         pixels.info.clear()  # saving would carry over comments and XMP, which may be broken or contradict the pixels
         return pixels, opaque
     except UnusablePhoto:
@@ -216,7 +218,7 @@ def _to_srgb(photo: Image.Image, profile: bytes | None) -> tuple[Image.Image, Im
     alpha = photo.getchannel("A") if photo.mode == "RGBA" else None
     if profile and not _is_srgb(profile):
         photo = _apply_profile(photo.convert("RGB") if alpha is not None else photo, profile)
-    rgb = photo.convert("RGB")
+    rgb = photo if photo.mode == "RGB" else photo.convert("RGB")  # converting copies in any case
     return (Image.composite(rgb, Image.new("RGB", rgb.size), alpha) if alpha is not None else rgb), alpha
 
 

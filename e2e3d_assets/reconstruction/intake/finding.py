@@ -24,6 +24,7 @@ from .sandbox import DecoderDied, Sandbox, call_here
 
 REMEDY = "Give at least {} sharp, overlapping photos (JPEG, PNG, WebP, TIFF, HEIC, raw) of one place or thing"
 _MAX_DIGITS = 1000  # Python refuses numbers of more than 4300
+_OURS = ("_COMPLETE", "e2e3d.json")  # with which an upload is marked
 _NOT_BESIDE_PHOTOS = "a video is used only where there are no photos: upload it as a set of its own"
 _UNREAD: dict[str, str] = {
     **dict.fromkeys((".rar", ".7z", ".zst"), "archives of this kind are not read: pack it as zip"),
@@ -86,7 +87,7 @@ def find_upload(
             folder.mkdir()
             photos += video.extract_frames(path, folder, name, options.video_step, options.max_video_frames, monitor)
     if not photos:
-        raise _nothing_found([name for _, name in files], left_out, options)
+        raise _nothing_found([name for _, name in files if name not in _OURS], left_out, options)
     return FoundUpload(source, sorted(photos, key=lambda photo: natural_key(photo[1])), masks, left_out)
 
 
