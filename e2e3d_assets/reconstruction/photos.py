@@ -70,12 +70,13 @@ def prepare_photos(upload: Path, out: Path, options: PhotosOptions, monitor: Mon
         if record.name is None:
             (out / IMAGES / candidate.name).unlink(missing_ok=True)
             mask_path(out, candidate.name).unlink(missing_ok=True)
-    photo_set = PhotoSet(source=found.source, photos=[*records, *found.left_out])
+    photo_set = PhotoSet(source=found.source, photos=[*records, *found.left_out, *found.beside])
     _require_enough(photo_set, options)
     calibrations.require_use(calibrations.load_calibrations(out / calibrations.FILE_NAME), photo_set.accepted)
     photo_set.save(out)
     _draw_preview(photo_set, out)
-    return _figures(photo_set, sum(mask_path(out, str(r.name)).is_file() for r in photo_set.accepted))
+    masked = sum(mask_path(out, str(record.name)).is_file() for record in photo_set.accepted)
+    return _figures(photo_set, len(found.beside), masked)
 
 
 def safe_names(given_names: Sequence[str]) -> list[str]:
@@ -222,13 +223,14 @@ def _draw_preview(photo_set: PhotoSet, out: Path) -> None:
     save_preview(contact_sheet([open_small(out / IMAGES / str(record.name)) for record in shown]), out)
 
 
-def _figures(photo_set: PhotoSet, masked: int) -> Figures:
+def _figures(photo_set: PhotoSet, beside: int, masked: int) -> Figures:
+    """Without what cameras write beside a photo: of raw files and JPEGs together, half would count as rejected."""
     accepted = photo_set.accepted
     sharpness: NDArray[np.float64] = np.array([record.sharpness for record in accepted])
     return {
-        "photos_given": len(photo_set.photos),
+        "photos_given": len(photo_set.photos) - beside,
         "photos_accepted": len(accepted),
-        "photos_rejected": len(photo_set.rejected),
+        "photos_rejected": len(photo_set.rejected) - beside,
         "photos_masked": masked,
         "near_duplicates": sum(record.duplicate_of is not None for record in accepted),
         "photos_with_focal_length": sum(record.camera.focal_px is not None for record in accepted),

@@ -26,7 +26,7 @@ from e2e3d_assets.reconstruction.options import PhotosOptions
 from e2e3d_assets.reconstruction.photo_set import PhotoSet
 from e2e3d_assets.reconstruction.photos import prepare_photos, safe_names
 
-from .photo_files import save_photos, textured
+from .photo_files import save_dng, save_photos, textured
 
 
 @pytest.fixture
@@ -251,6 +251,29 @@ def test_what_is_not_read_is_listed(upload: Path, out: Path):
     photo_set = prepare(upload, out)
     assert len(photo_set.accepted) == 3
     assert "export it as JPEG" in reason_of(photo_set, "d.JXL")
+
+
+def test_what_cameras_write_beside_photos(upload: Path, out: Path):
+    """Raw and JPEG of one picture stood in the model twice; the moving parts of a telephone's photos made half the set
+    rejected, with a warning."""
+    save_photos(upload, ["DCIM/a.JPG", "DCIM/b.JPG", "c.jpg"])
+    textured(9).save(upload / "d.heic")
+    save_dng(upload / "DCIM/A.dng", textured(0), 1)
+    save_dng(upload / "c2.dng", textured(5), 1)
+    for name in ("d.MOV", "DCIM/b.mp4", "walk.mov"):
+        (upload / name).write_bytes(b"x")
+    figures = prepare_photos(upload, out, PhotosOptions(), Monitor())
+    photo_set = PhotoSet.load(out)
+    assert [photo.given_name for photo in photo_set.accepted] == [
+        "c2.dng",
+        "c.jpg",
+        "d.heic",
+        "DCIM/a.JPG",
+        "DCIM/b.JPG",
+    ]
+    assert reason_of(photo_set, "DCIM/A.dng") == "it is the raw file of DCIM/a.JPG, which is used"
+    assert reason_of(photo_set, "d.MOV") == "it is the moving part of d.heic, which is used"
+    assert (figures["photos_given"], figures["photos_rejected"]) == (6, 1)  # the walk
 
 
 def test_a_video_beside_photos_is_listed(upload: Path, out: Path):

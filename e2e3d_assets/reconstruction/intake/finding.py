@@ -18,7 +18,7 @@ from ..georeference import control_points
 from ..monitor import Monitor
 from ..options import PhotosOptions
 from ..photo_set import PhotoRecord
-from . import archives, calibrations, decoding, panoramas, video
+from . import archives, calibrations, decoding, panoramas, raw, video
 from .masks import is_mask
 from .sandbox import DecoderDied, Sandbox, call_here
 
@@ -26,6 +26,7 @@ REMEDY = "Give at least {} sharp, overlapping photos (JPEG, PNG, WebP, TIFF, HEI
 _MAX_DIGITS = 1000  # Python refuses numbers of more than 4300
 _OURS = ("_COMPLETE", "e2e3d.json")  # with which an upload is marked
 _NOT_BESIDE_PHOTOS = "a video is used only where there are no photos: upload it as a set of its own"
+_COMPANIONS = {"raw": "it is the raw file of", "video": "it is the moving part of"}
 _UNREAD: dict[str, str] = {
     **dict.fromkeys((".rar", ".7z", ".zst"), "archives of this kind are not read: pack it as zip"),
     **dict.fromkeys(
@@ -42,12 +43,16 @@ _UNREAD: dict[str, str] = {
 
 @dataclass(frozen=True)
 class FoundUpload:
-    """Files with the names that the user knows them by, photos in natural order, and records of what is not used."""
+    """Files with the names that the user knows them by, photos in natural order, and records of what is not used.
+
+    What cameras write beside a photo, and is that photo once more, is ``beside``; what else is not used ``left_out``.
+    """
 
     source: Literal["photos", "video", "archive"]
     photos: Sequence[tuple[Path, str]]
     masks: Sequence[tuple[Path, str]]
     left_out: Sequence[PhotoRecord] = field(default=())
+    beside: Sequence[PhotoRecord] = field(default=())
 
 
 def find_upload(
@@ -73,9 +78,10 @@ def find_upload(
     _keep_calibrations(files, out)
     _keep_control_points(files, out)
     pictures = [(path, name) for path, name in files if _suffix(name) in decoding.SUFFIXES]
-    photos = [(path, name) for path, name in pictures if not is_mask(name)]
+    photos, beside = _without_companions([(path, name) for path, name in pictures if not is_mask(name)], files)
     masks = [(path, name) for path, name in pictures if is_mask(name)]
-    videos = [(path, name) for path, name in files if _suffix(name) in video.SUFFIXES]
+    moving = {record.given_name for record in beside}
+    videos = [(path, name) for path, name in files if _suffix(name) in video.SUFFIXES and name not in moving]
     left_out = [_left_out(name, _UNREAD[suffix]) for _, name in files if (suffix := _suffix(name)) in _UNREAD]
     photos = _split_panoramas(photos, unpacked, options, sandbox, monitor)
     if len(photos) >= options.min_photos:
@@ -88,7 +94,25 @@ def find_upload(
             photos += video.extract_frames(path, folder, name, options.video_step, options.max_video_frames, monitor)
     if not photos:
         raise _nothing_found([name for _, name in files if name not in _OURS], left_out, options)
-    return FoundUpload(source, sorted(photos, key=lambda photo: natural_key(photo[1])), masks, left_out)
+    return FoundUpload(source, sorted(photos, key=lambda photo: natural_key(photo[1])), masks, left_out, beside)
+
+
+def _without_companions(
+    photos: Sequence[tuple[Path, str]], files: Sequence[tuple[Path, str]]
+) -> tuple[list[tuple[Path, str]], list[PhotoRecord]]:
+    """Photos less the raw files that have a developed twin, and records of these and of telephones' moving photos."""
+    developed = {_without_suffix(name): name for _, name in photos if _suffix(name) not in raw.SUFFIXES}
+    beside = {
+        name: _left_out(name, f"{_COMPANIONS[kind]} {developed[_without_suffix(name)]}, which is used")
+        for kind, suffixes in (("raw", raw.SUFFIXES), ("video", video.SUFFIXES))
+        for _, name in files
+        if _suffix(name) in suffixes and _without_suffix(name) in developed
+    }
+    return [photo for photo in photos if photo[1] not in beside], list(beside.values())
+
+
+def _without_suffix(name: str) -> str:
+    return name[: len(name) - len(_suffix(name))].lower()
 
 
 def _unpack_archives(given: Sequence[tuple[Path, str]], unpacked: Path, monitor: Monitor) -> Sequence[tuple[Path, str]]:
