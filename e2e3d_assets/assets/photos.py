@@ -5,7 +5,7 @@ import dagster as dg
 from ..stages import Stages, stage_asset
 
 
-@stage_asset(group_name="intake", kinds={"opencv", "dataset"}, code_version="12", tags={"cost": "low"})
+@stage_asset(group_name="intake", kinds={"opencv", "dataset"}, code_version="13", tags={"cost": "low"})
 def photos(context: dg.AssetExecutionContext, stages: Stages):
     """Verified photos: decoded, upright, sRGB, with camera, GPS, sharpness, and the fate of every file of the upload.
 

@@ -4,6 +4,7 @@ What belongs here: telling by their names which files are what, and unpacking un
 whether a photo is any good.
 """
 
+import math
 import os
 import re
 import shutil
@@ -83,7 +84,7 @@ def find_upload(
     moving = {record.given_name for record in beside}
     videos = [(path, name) for path, name in files if _suffix(name) in video.SUFFIXES and name not in moving]
     left_out = [_left_out(name, _UNREAD[suffix]) for _, name in files if (suffix := _suffix(name)) in _UNREAD]
-    photos = _split_panoramas(photos, unpacked, options, sandbox, monitor)
+    photos = _split_panoramas(photos, unpacked / "views", options, sandbox, monitor)
     if len(photos) >= options.min_photos:
         left_out += [_left_out(name, _NOT_BESIDE_PHOTOS) for _, name in videos]
     elif videos:
@@ -91,7 +92,10 @@ def find_upload(
         for number, (path, name) in enumerate(videos):
             folder = unpacked / f"video{number}"
             folder.mkdir()
-            photos += video.extract_frames(path, folder, name, options.video_step, options.max_video_frames, monitor)
+            frames = video.extract_frames(path, folder, name, options.video_step, options.max_video_frames, monitor)
+            photos += _split_panoramas(
+                frames, folder / "views", options, sandbox, monitor, most=options.max_video_frames
+            )
     if not photos:
         raise _nothing_found([name for _, name in files if name not in _OURS], left_out, options)
     return FoundUpload(source, sorted(photos, key=lambda photo: natural_key(photo[1])), masks, left_out, beside)
@@ -156,9 +160,17 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def _split_panoramas(
-    photos: Sequence[tuple[Path, str]], unpacked: Path, options: PhotosOptions, sandbox: Sandbox, monitor: Monitor
+    photos: Sequence[tuple[Path, str]],
+    out: Path,
+    options: PhotosOptions,
+    sandbox: Sandbox,
+    monitor: Monitor,
+    most: int | None = None,
 ) -> list[tuple[Path, str]]:
-    """Photos, with the views of each 360° panorama in its place; a broken one stays, to be refused with its reason."""
+    """Photos, with the views of each 360° panorama in its place; a broken one stays, to be refused with its reason.
+
+    Of a video's frames so many are taken, evenly, that they give ``most`` views.
+    """
     limits = options.min_size, options.max_pixels
     callers = [call_here if decoding.is_jpeg(path) else sandbox.call for path, _ in photos]
     sightings: list[panoramas.Sighting | None] = []
@@ -168,13 +180,15 @@ def _split_panoramas(
             sightings.append(call(panoramas.look_at, path, *limits, monitor=monitor))
         except DecoderDied:
             sightings.append(None)
+    found = panoramas.are_panoramas(sightings)
+    every = 1 if most is None or not any(found) else max(1, math.ceil(len(photos) * len(panoramas.YAWS_DEG) / most))
     split: list[tuple[Path, str]] = []
-    for number, is_panorama in enumerate(panoramas.are_panoramas(sightings)):
+    for number in range(0, len(photos), every):
         path, name = photos[number]
         views = [(path, name)]
-        if is_panorama:
-            folder = unpacked / f"panorama{number}"
-            folder.mkdir()
+        if found[number]:
+            folder = out / str(number)
+            folder.mkdir(parents=True)
             with suppress(decoding.UnusablePhoto, DecoderDied):
                 views = callers[number](panoramas.split, path, folder, name, *limits, monitor=monitor)
         split += views

@@ -341,7 +341,8 @@ def _about_measurements(photos: PhotosSummary, sparse: SparseSummary) -> Iterato
             code="scale_unknown",
             severity="note",
             message="The scale is unknown: lengths have no unit.",
-            advice="Photos with GPS give it; or measure one known length in the viewer and type it in.",
+            advice="A printed marker of known size in the scene gives it, or photos with GPS that are well apart; or "
+            "measure one known length in the viewer and type it in.",
         )
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pycolmap
 import pytest
@@ -98,6 +99,22 @@ def test_a_panorama_becomes_views_with_known_focal_length(tmp_path: Path):
         assert photo.camera.focal_px == pytest.approx(223, rel=1e-3)
     refused = {photo.given_name: photo.reason for photo in photo_set.rejected}
     assert "part of a 360° panorama" in (refused["part.jpg"] or "")
+
+
+def test_a_video_of_a_360_camera_is_split(tmp_path: Path):
+    """Its frames were matched as pinhole photos, which gives a bent model or none."""
+    upload, out = tmp_path / "upload", tmp_path / "out"
+    upload.mkdir()
+    out.mkdir()
+    writer = cv2.VideoWriter(str(upload / "walk.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (800, 400))
+    for step in range(8):
+        around = panorama(np.array([-1.0 + 0.3 * step, 0.4, 0.1]), 25.0 * step, 400)
+        writer.write(np.ascontiguousarray(np.asarray(around)[..., ::-1]))
+    writer.release()
+    prepare_photos(upload, out, PhotosOptions(max_video_frames=20), Monitor())
+    names = [photo.given_name for photo in PhotoSet.load(out).accepted]
+    assert all("#frame_" in name and "#yaw_" in name for name in names)
+    assert 12 <= len(names) <= 24
 
 
 def test_a_broken_panorama_is_refused_with_the_reason(tmp_path: Path):
