@@ -208,12 +208,16 @@ def _require_enough(photo_set: PhotoSet, options: PhotosOptions) -> None:
         return
     reasons = Counter(re.sub(r"same photo as .*", "same photo as another", r.reason or "") for r in photo_set.rejected)
     why = "; ".join(f"{count} left out because {reason}" for reason, count in reasons.most_common(5))
-    given = len(photo_set.photos)
-    problem = f"Only {usable} of {given} photos are usable, but {options.min_photos} are needed"
+    given = f"{usable} of {len(photo_set.photos)} photos are usable" if why else f"{usable} photos were given"
+    problem = f"Only {given}, but {options.min_photos} are needed"
+    remedy = REMEDY.format(options.min_photos)
+    if photo_set.source == "video":
+        problem = (
+            f"The view of the video hardly moves: it gives {usable} different photos, {options.min_photos} are needed"
+        )
+        remedy = "Walk around the thing while filming, slowly"
     raise BadInput(
-        f"{problem}: {why}" if why else problem,
-        REMEDY.format(options.min_photos),
-        [record.given_name for record in photo_set.rejected],
+        f"{problem}: {why}" if why else problem, remedy, [record.given_name for record in photo_set.rejected]
     )
 
 

@@ -111,3 +111,13 @@ def test_a_video_with_a_single_photo_beside_it(tmp_path: Path):
     names = [photo.given_name for photo in PhotoSet.load(out).accepted]
     assert "cover.jpg" in names
     assert sum(name.startswith("walk.mp4#") for name in names) >= 5
+
+
+def test_a_video_from_a_tripod_is_told_to_move(tmp_path: Path):
+    """Only 1 of 1 photos is usable: that says nothing to somebody who filmed for a minute."""
+    upload, out = tmp_path / "upload", tmp_path / "out"
+    upload.mkdir()
+    out.mkdir()
+    pan(upload / "still.mp4", [100] * 30)
+    with pytest.raises(BadInput, match=r"view of the video hardly moves.*Walk around"):
+        prepare_photos(upload, out, PhotosOptions(), Monitor())
