@@ -5,7 +5,7 @@ and the world frame have their own modules.
 """
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,11 @@ from .photos import IMAGES
 from .preview import save_preview
 from .sparse.alignment import Alignment, align_model
 from .sparse.attempts import Attempts
-from .sparse.building import build_models
+from .sparse.building import Built, build_models
 from .sparse.colmap_database import DATABASE
 from .sparse.focal_length import KEPT_WHY as FOCAL_KEPT_WHY
 from .sparse.growing import find_earlier_model
 from .sparse.match_document import MatchesDocument, inliers_by_partner
-from .sparse.principal_point import Decision
 from .sparse.sparse_document import CameraResult, ModelSummary, PhotoPose, SparseDocument
 
 SPARSE = "sparse"
@@ -78,7 +77,7 @@ def build_sparse_model(
         origin=built.origin,
         photos=_photo_poses(models, photo_set.accepted, compared),
         digests=compared.digests,
-        cameras=_camera_results(models[0], built.decisions, built.kept_focals),
+        cameras=_camera_results(models[0], built),
         models=[_summary(model) for model in models],
         contradictions=built.contradictions,
         georeference=alignments[0].georeference,
@@ -151,11 +150,9 @@ def why_not_registered(partners: Sequence[tuple[int, str]], blurred: bool) -> st
     return f"it shares too few points with the others that fit the model (at most {common}, with {partner})"
 
 
-def _camera_results(
-    model: pycolmap.Reconstruction, decisions: Mapping[int, Decision], kept_focals: Collection[int]
-) -> list[CameraResult]:
+def _camera_results(model: pycolmap.Reconstruction, built: Built) -> list[CameraResult]:
     results: list[CameraResult] = []
-    for camera_id, decision in decisions.items():
+    for camera_id, decision in built.decisions.items():
         camera = model.camera(camera_id)
         offset = camera.principal_point_x - camera.width / 2, camera.principal_point_y - camera.height / 2
         results.append(
@@ -170,7 +167,8 @@ def _camera_results(
                 principal_point_why=decision.why,
                 principal_point_sigma_px=decision.sigma_px,
                 principal_point_offset_px=offset,
-                focal_length_why=FOCAL_KEPT_WHY if camera_id in kept_focals else None,
+                focal_length_why=FOCAL_KEPT_WHY if camera_id in built.kept_focals else None,
+                zoom_of=built.zoom_of.get(camera_id),
             )
         )
     return results
@@ -228,6 +226,7 @@ def _figures(document: SparseDocument, model: pycolmap.Reconstruction, kept_phot
         "origin": document.origin,
         "pairs_contradicting_model": len(document.contradictions),
         "principal_points_refined": sum(camera.principal_point_refined for camera in document.cameras),
+        "zooms_told_apart": sum(camera.zoom_of is not None for camera in document.cameras),
         "focal_lengths_kept": sum(camera.focal_length_why is not None for camera in document.cameras),
         "georeferenced": document.georeference is not None,
     }

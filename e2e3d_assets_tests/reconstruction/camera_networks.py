@@ -1,6 +1,6 @@
 """Synthetic models with exact truth: cameras on a ring, a strip or wherever, points, and noise on their images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +47,13 @@ def build_model(
     seed: int = 0,
     sees: Callable[[int, np.ndarray], np.ndarray] | None = None,
     cameras: int = 1,
+    zooms: Sequence[float] = (1.0,),
 ) -> pycolmap.Reconstruction:
     """A model whose observations have noise and whose camera's principal point is off by ``offset_px``.
 
     Poses and points are the true ones. ``sees`` says of a photo (0, 1 ...) which of the (N, 3) points it shows. Several
-    cameras, all alike, took two photos each by turns.
+    cameras, all alike, took two photos each by turns. ``zooms`` multiply the focal length, by turns of the photos; the
+    model's camera does not know of them.
     """
     random = np.random.default_rng(seed)
     xyz = random.uniform((-1.5, -1.5, -0.5), (1.5, 1.5, 0.5), (points, 3))
@@ -63,7 +65,10 @@ def build_model(
     tracks: dict[int, list[tuple[int, int]]] = {}
     for image_id, (rotation, centre) in enumerate(poses, 1):
         pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), -rotation @ centre)
-        pixels = camera.img_from_cam((xyz - centre) @ rotation.T) + random.normal(0, noise_px, (points, 2))
+        zoom = zooms[image_id % len(zooms)]
+        pixels = camera.img_from_cam((xyz - centre) @ rotation.T * (zoom, zoom, 1.0)) + random.normal(
+            0, noise_px, (points, 2)
+        )
         inside = ((pixels > 0) & (pixels < (WIDTH, HEIGHT))).all(axis=1)
         seen = np.flatnonzero(inside if sees is None else inside & sees(image_id - 1, xyz))
         image = pycolmap.Image(f"{image_id:03d}.jpg", pixels[seen], 1 + image_id // 2 % cameras, image_id)
@@ -80,8 +85,8 @@ def build_model(
 
 def centre_principal_point(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
     """The model as a mapper that keeps the principal point at the centre would leave it."""
-    camera = model.camera(1)
-    camera.params = [camera.params[0], WIDTH / 2, HEIGHT / 2, camera.params[3]]
+    for camera in model.cameras.values():
+        camera.params = [camera.params[0], WIDTH / 2, HEIGHT / 2, camera.params[3]]
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
     pycolmap.bundle_adjustment(model, options)

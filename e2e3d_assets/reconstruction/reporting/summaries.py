@@ -33,7 +33,7 @@ from ..report_schema import (
     TextureSummary,
 )
 from ..sparse.match_document import MatchedPair, MatchesDocument, inliers_by_partner
-from ..sparse.principal_point import MIN_CONVERGENCE_DEG, convergence_deg
+from ..sparse.principal_point import MIN_CONVERGENCE_DEG, model_convergence_deg
 from ..sparse.sparse_document import Georeference as FoundGeoreference
 from ..sparse.sparse_document import MarkerScale, PhotoPose, SparseDocument
 from ..textured_mesh import TexturedMesh
@@ -141,8 +141,7 @@ def summarise_sparse(model: pycolmap.Reconstruction, document: SparseDocument) -
 def _parallel_views(model: pycolmap.Reconstruction) -> bool:
     images = [model.image(image_id) for image_id in model.reg_image_ids()]
     calibrated = all(model.camera(image.camera_id).model_name in CALIBRATED_MODELS for image in images)
-    views = np.array([image.viewing_direction() for image in images])
-    return not calibrated and convergence_deg(views) < MIN_CONVERGENCE_DEG
+    return not calibrated and model_convergence_deg(model) < MIN_CONVERGENCE_DEG
 
 
 def _georeference(found: FoundGeoreference) -> Georeference:

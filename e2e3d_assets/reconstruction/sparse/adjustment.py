@@ -57,6 +57,11 @@ def keep_untold_focals(
     return trial, set(untold)
 
 
+def adjust_robustly(model: pycolmap.Reconstruction, given: Collection[int], threads: int, monitor: Monitor) -> None:
+    """One adjustment in place of all but principal points and the cameras given; nothing is removed."""
+    _adjust(model, (), given, median_error(model), threads, monitor, tolerance=_TRIAL_TOLERANCE)
+
+
 def adjust_finally(
     model: pycolmap.Reconstruction,
     choice: Literal["auto", "yes", "no"],

@@ -18,6 +18,7 @@ from ..options import SparseModelOptions
 from .colmap_database import DATABASE
 from .connectivity import leave_out_loose_pieces
 from .merging import merge_models
+from .zooms import NOT_TOLD_APART, Zooms, give_cameras
 
 MIN_PHOTOS = 3
 
@@ -55,17 +56,31 @@ def solver_threads(photos: int) -> int:
 
 
 class Attempts:
-    """Attempts at one set of matches; the inputs stay untouched."""
+    """Attempts at one set of matches; the inputs stay untouched.
+
+    Args:
+        zooms: which photos of one camera get several.
+    """
 
     def __init__(
-        self, images: Path, database: Path, scratch: Path, options: SparseModelOptions, monitor: Monitor
+        self,
+        images: Path,
+        database: Path,
+        scratch: Path,
+        options: SparseModelOptions,
+        monitor: Monitor,
+        zooms: Zooms = NOT_TOLD_APART,
     ) -> None:
         self._images, self._scratch, self._options, self._monitor = images, scratch, options, monitor
+        self._matches, self.zooms = database, zooms
         self.database = Path(shutil.copyfile(database, scratch / DATABASE))  # COLMAP writes a log beside what it opens
         self._runs = 0
         with pycolmap.Database.open(self.database) as opened:
+            self.shared_cameras = {image.image_id: image.camera_id for image in opened.read_all_images()}
+        give_cameras(self.database, zooms)
+        with pycolmap.Database.open(self.database) as opened:
             cameras = opened.read_all_cameras()
-            self._given = opened.num_images()
+        self._given = len(self.shared_cameras)
         self.threads = solver_threads(self._given)
         self.given_cameras = {
             camera.camera_id: list(camera.params) for camera in cameras if camera.model_name in CALIBRATED_MODELS
@@ -95,6 +110,10 @@ class Attempts:
         models, joined = self._merged(without_repetition(models))
         models, added = self._with_photos_left_over(models, matched)
         return without_repetition(models), [*tried, *joined, *added]
+
+    def with_zooms(self, zooms: Zooms) -> "Attempts":
+        """Attempts at the same matches with other cameras."""
+        return Attempts(self._images, self._matches, self._next_folder(), self._options, self._monitor, zooms)
 
     def grow(self, posed: pycolmap.Reconstruction, matched: int) -> tuple[list[pycolmap.Reconstruction], list[str]]:
         """Like :meth:`run`, from photos whose poses are known: at most one model.

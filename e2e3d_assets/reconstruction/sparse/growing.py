@@ -48,7 +48,8 @@ def find_earlier_model(
 ) -> EarlierModel | None:
     """The model to start from, if there is any.
 
-    A set that fell into several models is mapped anew: photos are mostly added to it to link them.
+    A set that fell into several models is mapped anew: photos are mostly added to it to link them. So is one whose
+    photos were told apart by zoom: at what zoom a new photo is, is not known before.
 
     Args:
         previous: product of stage ``sparse_model``.
@@ -57,6 +58,8 @@ def find_earlier_model(
     """
     document = None if previous is None else SparseDocument.load(previous)
     if previous is None or document is None or len(document.models) != 1:
+        return None
+    if any(camera.zoom_of is not None for camera in document.cameras):
         return None
     there = {digest: name for name, digest in document.digests.items()}
     placed = {photo.name for photo in document.photos if photo.registered}

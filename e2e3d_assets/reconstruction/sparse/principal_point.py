@@ -21,7 +21,6 @@ PRIOR_SIGMA_OF_SIZE = 0.005
 MODEL_ERROR_FACTOR = 3.0
 """Covariances assume independent errors; real ones (lens model, focus, shutter) make estimates this much worse."""
 MIN_CONVERGENCE_DEG = 10.0
-MIN_PHOTOS = 5
 _MAX_OFFSET_OF_SIZE = 0.06
 _COVARIANCE_PHOTOS = 60
 _CONVERGENCE_PHOTOS = 1000
@@ -44,10 +43,7 @@ def decide(trial: pycolmap.Reconstruction, camera_id: int) -> Decision:
             matches move the estimate by pixels (relic, 8 of its photos: 2.8 off, in place of 1.4).
         camera_id: the camera.
     """
-    photos = [i for i in trial.reg_image_ids() if trial.image(i).camera_id == camera_id]
-    if len(photos) < MIN_PHOTOS:
-        return Decision(False, f"only {len(photos)} photos by this camera, {MIN_PHOTOS} are needed")
-    converging = convergence_deg(np.array([trial.image(i).viewing_direction() for i in photos]))
+    converging = model_convergence_deg(trial)
     if converging < MIN_CONVERGENCE_DEG:
         return Decision(
             False, f"the views are nearly parallel: {converging:.0f}°, {MIN_CONVERGENCE_DEG:.0f}° are needed"
@@ -71,6 +67,11 @@ def decide(trial: pycolmap.Reconstruction, camera_id: int) -> Decision:
     return Decision(True, f"the photos tell it: {figures}", sigma)
 
 
+def model_convergence_deg(model: pycolmap.Reconstruction) -> float:
+    """:func:`convergence_deg` of all its photos."""
+    return convergence_deg(np.array([model.image(i).viewing_direction() for i in model.reg_image_ids()]))
+
+
 def convergence_deg(views: np.ndarray) -> float:
     """The angle that nine in ten pairs of views stay below; of many views a part is asked.
 
@@ -88,13 +89,9 @@ def principal_point_sigma(model: pycolmap.Reconstruction, camera_id: int) -> flo
     Of many photos those around one of the camera's are used, which errs to the safe side.
     """
     part = _part_around(model, camera_id) if model.num_reg_images() > _COVARIANCE_PHOTOS else model
-    cameras = [part.image(image_id).camera_id for image_id in part.reg_image_ids()]
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in part.reg_image_ids():  # all: points that other photos see too would count as known
         config.add_image(image_id)
-    for other in {*cameras} - {camera_id}:
-        if cameras.count(other) < MIN_PHOTOS:
-            config.set_constant_cam_intrinsics(other)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_principal_point = True

@@ -43,6 +43,9 @@ class CameraResult(_Record):
     principal_point_sigma_px: float | None = None
     principal_point_offset_px: tuple[float, float]
     focal_length_why: str | None = Field(default=None, description="Why EXIF's was kept; None where it was refined.")
+    zoom_of: int | None = Field(
+        default=None, description="Camera of features.json whose photos were at several zooms: this is one of them."
+    )
 
 
 class ModelSummary(_Record):

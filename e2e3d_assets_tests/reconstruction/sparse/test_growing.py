@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycolmap
@@ -21,10 +22,10 @@ VIEWS = ring(9)
 
 
 def build(
-    root: Path, views: Sequence[int], digests: Sequence[int], previous: Path | None = None, offset: float = 0.0
+    root: Path, views: Sequence[int], digests: Sequence[int], previous: Path | None = None, **scene: Any
 ) -> tuple[Path, Figures]:
     """The model of some views, whose photos are called 000.jpg, 001.jpg ... and known by their digests."""
-    model = build_model([VIEWS[view] for view in views], (offset, 0.0))
+    model = build_model([VIEWS[view] for view in views], **scene)
     names = write_products([model], root / "photos", root / "matches")
     document = MatchesDocument.load(root / "matches")
     known = {name: f"digest {digest}" for name, digest in zip(names, digests, strict=True)}
@@ -97,12 +98,24 @@ def test_what_is_poorer_than_before_is_mapped_anew(earlier: Path, tmp_path: Path
 
 
 def test_principal_point_is_decided_anew(tmp_path: Path):
-    """Refined among many photos, the offset would stay in the model of a few, where a fresh run leaves the centre."""
-    before, _ = build(tmp_path / "before", range(8), range(8), offset=20.0)
+    """Refined among many points, the offset would stay in the model of a few, where a fresh run leaves the centre."""
+    before, _ = build(tmp_path / "before", range(8), range(8), offset_px=(20.0, 0.0))
     assert abs(pycolmap.Reconstruction(before / "sparse" / "0").camera(1).principal_point_x - 620) < 2
-    out, figures = build(tmp_path / "after", range(4), range(4), before, offset=20.0)
+    out, figures = build(tmp_path / "after", range(4), range(4), before, offset_px=(20.0, 0.0), points=60)
     assert str(figures["origin"]).startswith("grown")
     assert pycolmap.Reconstruction(out / "sparse" / "0").camera(1).principal_point_x == 600
+
+
+def test_photos_at_another_zoom_end_growing(tmp_path: Path, earlier: Path):
+    """Registered into the model with its camera, a new photo at another zoom bent it; zooms told apart do not grow."""
+    out, figures = build(tmp_path / "zoomed", range(9), range(9), earlier, zooms=[1.0] * 8 + [1.25])
+    assert (
+        figures["origin"] == "mapped anew: growing the previous model was given up, photos of one camera differ in zoom"
+    )
+    assert figures["zooms_told_apart"] == 2
+    assert camera_error(out, range(9)) < 0.02
+    _, figures = build(tmp_path / "again", range(9), range(9), out, zooms=[1.0] * 8 + [1.25])
+    assert figures["origin"] == "mapped anew"
 
 
 @pytest.mark.parametrize(

@@ -68,11 +68,14 @@ def test_few_noisy_photos_keep_it():
     assert "cannot tell" in decision.why
 
 
-def test_too_few_photos_keep_it():
-    """Three photos fit almost any principal point."""
-    decision = decide(centre_principal_point(build_model(ring(12)[:4])), 1)
-    assert not decision.refine
-    assert "only 4 photos" in decision.why
+def test_cameras_of_two_photos_each_are_told_by_one_another():
+    """Five photos of a camera were asked for: those of another zoom stayed at the centre, and held all others there."""
+    model = centre_principal_point(build_model(ring(10), OFFSET, noise_px=0.1, cameras=5))
+    decisions = adjust_finally(model, "auto", 1, Monitor())
+    assert [decision.refine for decision in decisions.values()] == [True] * 5
+    for camera in model.cameras.values():
+        assert camera.principal_point_x - 600 == pytest.approx(OFFSET[0], abs=1.0)
+        assert camera.principal_point_y - 450 == pytest.approx(OFFSET[1], abs=1.0)
 
 
 def test_sigma_is_what_repetition_shows():
