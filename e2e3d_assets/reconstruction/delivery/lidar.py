@@ -65,8 +65,7 @@ def _records(
 
 def utm(georeference: Georeference) -> CRS:
     """The UTM zone of a place, WGS 84."""
-    zone = int((georeference.longitude + 180) // 6) % 60 + 1
-    return CRS.from_epsg((32600 if georeference.latitude >= 0 else 32700) + zone)
+    return CRS.from_epsg(georeference.epsg)
 
 
 def to_utm(positions: NDArray[np.float64], georeference: Georeference) -> NDArray[np.float64]:

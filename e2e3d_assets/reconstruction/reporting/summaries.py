@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from ..delivery.lidar import utm
 from ..intake.calibrations import COLMAP_MODELS as CALIBRATED_MODELS
 from ..photo_set import PhotoCamera, PhotoSet
 from ..photo_set import PhotoRecord as GivenPhoto
@@ -145,8 +144,7 @@ def _parallel_views(model: pycolmap.Reconstruction) -> bool:
 
 
 def _georeference(found: FoundGeoreference) -> Georeference:
-    known = found.model_dump(include=set(Georeference.model_fields))
-    return Georeference(**known, epsg=utm(found).to_epsg() or 0)
+    return Georeference(**found.model_dump(include=set(Georeference.model_fields)))
 
 
 def _markers(found: MarkerScale) -> list[Marker]:

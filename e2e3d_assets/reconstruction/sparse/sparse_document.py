@@ -5,7 +5,7 @@ What belongs here: the document's schema, and reading and writing it. How the va
 """
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -80,6 +80,11 @@ class Contradiction(_Record):
     fitting_points: int = Field(description="Of the common points, those that the model explains.")
 
 
+def _utm_epsg(place: dict[str, Any]) -> int:
+    zone = int((place["longitude"] + 180) // 6) % 60 + 1
+    return (32600 if place["latitude"] >= 0 else 32700) + zone
+
+
 class Georeference(_Record):
     """The world frame is east, north, up in metres with this WGS 84 origin."""
 
@@ -87,6 +92,9 @@ class Georeference(_Record):
     latitude: float
     longitude: float
     altitude: float
+    epsg: int = Field(
+        default_factory=_utm_epsg, description="Of the origin's UTM zone, WGS 84: the system of dense_cloud.laz."
+    )
     photos_used: int = 0
     photos_with_gps: int = 0
     contradicting: list[str] = Field(

@@ -79,6 +79,7 @@ def test_georeferenced_in_metres():
     georeference = alignment.georeference
     assert georeference is not None
     assert georeference.photos_used == 11
+    assert georeference.epsg == 32615
     assert georeference.median_residual_m < 1.5
     centres = np.array([model.image(i + 1).projection_center() for i in range(12)])
     truth = np.array([centre for _, centre in poses])
