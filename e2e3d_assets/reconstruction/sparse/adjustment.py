@@ -18,7 +18,7 @@ import pycolmap
 from ..monitor import Monitor
 from ..native import run_cancellable
 from .focal_length import contradicted, untold_focals
-from .principal_point import Decision, decide
+from .principal_point import CROPPED_WHY, Decision, are_cropped, decide
 
 _ROUNDS = 2
 _MAX_ERROR_IN_MEDIANS = 5.0
@@ -128,9 +128,14 @@ def _decide_all(
     if choice != "auto":
         return decisions | dict.fromkeys(unknown, Decision(choice == "yes", f"switched {_ON_OFF[choice]}"))
     if unknown:
-        trial = pycolmap.Reconstruction(model)
+        centred, trial = pycolmap.Reconstruction(model), pycolmap.Reconstruction(model)
+        if _centre_principal_points(centred, unknown):
+            adjust_robustly(centred, given, threads, monitor)
         _adjust(trial, unknown, given, median_error(model), threads, monitor, tolerance=_TRIAL_TOLERANCE)
-        decisions |= {camera_id: decide(trial, camera_id) for camera_id in unknown}
+        if are_cropped(trial, median_error(centred), median_error(trial)):
+            decisions |= dict.fromkeys(unknown, Decision(True, CROPPED_WHY))
+        else:
+            decisions |= {camera_id: decide(trial, camera_id) for camera_id in unknown}
     return decisions
 
 

@@ -9,6 +9,10 @@ and refining makes it worse. So the offset is refined only
 * where its standard deviation by the adjustment's covariance is smaller than what is known of it without looking, and
   smaller than the offset found: the smaller of two errors is taken. Rendered and undistorted photos have no offset, and
   noise of a quarter of a pixel in it turned cameras four times as far as all other errors did.
+
+Photos that were cropped are told by how ill they fit with centred principal points: of eight photos of a church, each
+cropped elsewhere, residuals fell to a third, and errors of cameras from 1.9 to 0.11 m. A lens off by half a percent
+takes less than an eighth away.
 """
 
 from dataclasses import dataclass
@@ -21,6 +25,8 @@ PRIOR_SIGMA_OF_SIZE = 0.005
 MODEL_ERROR_FACTOR = 3.0
 """Covariances assume independent errors; real ones (lens model, focus, shutter) make estimates this much worse."""
 MIN_CONVERGENCE_DEG = 10.0
+CROPPED_WHY = "the photos are cropped: with principal points at their centres they do not fit"
+_CROPPED = 0.75
 _MAX_OFFSET_OF_SIZE = 0.06
 _COVARIANCE_PHOTOS = 60
 _CONVERGENCE_PHOTOS = 1000
@@ -33,6 +39,17 @@ class Decision:
     refine: bool
     why: str
     sigma_px: float | None = None
+
+
+def are_cropped(trial: pycolmap.Reconstruction, centred_error: float, free_error: float) -> bool:
+    """Whether photos are cut from larger ones: nothing is known of their principal points, and all are to be refined.
+
+    Args:
+        trial: the model in which all principal points were free.
+        centred_error: median residual of the model in which all are at the centre.
+        free_error: of the trial.
+    """
+    return free_error < _CROPPED * centred_error and model_convergence_deg(trial) >= MIN_CONVERGENCE_DEG
 
 
 def decide(trial: pycolmap.Reconstruction, camera_id: int) -> Decision:
