@@ -80,7 +80,8 @@ class PhotoRecord(_Record):
     @property
     def badly_exposed(self) -> bool:
         """Whether it is nearly black or nearly white."""
-        return (self.brightness or 1.0) < DARK or (self.overexposed or 0.0) > BURNT_OUT
+        dark = self.brightness is not None and self.brightness < DARK
+        return dark or (self.overexposed is not None and self.overexposed > BURNT_OUT)
 
 
 class PhotoSet(_Record):

@@ -89,7 +89,7 @@ def test_plain_walls_are_called_plain(tmp_path: Path):
         match_features(tmp_path / "photos", tmp_path / "features", tmp_path / "matches", MatchesOptions(), Monitor())
     PhotoSet(
         source="photos",
-        photos=[record.model_copy(update={"brightness": 0.01}) for record in PhotoSet.load(tmp_path / "photos").photos],
+        photos=[record.model_copy(update={"brightness": 0.0}) for record in PhotoSet.load(tmp_path / "photos").photos],
     ).save(tmp_path / "photos")
     with pytest.raises(BadInput, match="too dark"):
         match_features(tmp_path / "photos", tmp_path / "features", tmp_path / "matches", MatchesOptions(), Monitor())
