@@ -26,7 +26,7 @@ def matches(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact,
     yield from stages.run(context, match_features, photos, features)
 
 
-@stage_asset(group_name="sparse", kinds={"colmap"}, code_version="11", pool="cpu_heavy", tags={"cost": "medium"})
+@stage_asset(group_name="sparse", kinds={"colmap"}, code_version="12", pool="cpu_heavy", tags={"cost": "medium"})
 def sparse_model(context: dg.AssetExecutionContext, stages: Stages, photos: Artifact, matches: Artifact):
     """Camera poses, intrinsics and 3D points: COLMAP models, the largest first; georegistered where there is GPS."""
     from ..reconstruction.mapping import build_sparse_model

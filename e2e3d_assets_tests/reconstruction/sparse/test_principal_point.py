@@ -99,6 +99,21 @@ def test_cropped_photos_have_their_principal_points_anywhere():
         assert model.camera(camera_id).principal_point_y - 450 == pytest.approx(y, abs=3.0)
 
 
+def test_close_ups_cut_from_two_photos_are_told_among_whole_ones():
+    """Ten whole photos hid that two were cropped: held at the centre, those two bent the others' places."""
+    poses = ring(12)
+    model = build_model(poses, noise_px=1.0, cameras=6)
+    for image in model.images.values():
+        for point in image.points2D if image.camera_id == 6 else ():
+            point.xy = point.xy + np.array((150.0, -60.0))
+    decisions = adjust_finally(centre_principal_point(model), "auto", 1, Monitor())
+    assert [camera_id for camera_id, decision in decisions.items() if decision.refine] == [6]
+    assert decisions[6].why.startswith(CROPPED_WHY)
+    assert np.median(rotation_errors_deg(model, poses)) < 0.2
+    assert model.camera(6).principal_point_x - 600 == pytest.approx(150.0, abs=15.0)
+    assert model.camera(6).principal_point_y - 450 == pytest.approx(-60.0, abs=15.0)
+
+
 def test_sigma_is_what_repetition_shows():
     """The decision stands on this figure: it must be the real scatter of the estimates, not off by a factor."""
     found = []
