@@ -128,15 +128,24 @@ def _decide_all(
     if choice != "auto":
         return decisions | dict.fromkeys(unknown, Decision(choice == "yes", f"switched {_ON_OFF[choice]}"))
     if unknown:
-        centred, trial = pycolmap.Reconstruction(model), pycolmap.Reconstruction(model)
-        if _centre_principal_points(centred, unknown):
-            adjust_robustly(centred, given, threads, monitor)
+        centred_error = _centred_error(model, unknown, given, threads, monitor)
+        trial = pycolmap.Reconstruction(model)
         _adjust(trial, unknown, given, median_error(model), threads, monitor, tolerance=_TRIAL_TOLERANCE)
-        if are_cropped(trial, median_error(centred), median_error(trial)):
+        if are_cropped(trial, centred_error, median_error(trial)):
             decisions |= dict.fromkeys(unknown, Decision(True, CROPPED_WHY))
         else:
             decisions |= {camera_id: decide(trial, camera_id) for camera_id in unknown}
     return decisions
+
+
+def _centred_error(
+    model: pycolmap.Reconstruction, camera_ids: Collection[int], given: Collection[int], threads: int, monitor: Monitor
+) -> float:
+    """Median error with the principal points of these cameras at the centre; the copy is gone before the next."""
+    centred = pycolmap.Reconstruction(model)
+    if _centre_principal_points(centred, camera_ids):
+        adjust_robustly(centred, given, threads, monitor)
+    return median_error(centred)
 
 
 def _adjust(
