@@ -48,7 +48,7 @@ _POINTS_PER_CELL = 1.5  # on average; a finer octree would follow single points,
 _SHALLOWEST, _DEEPEST = 6, 11  # octree levels; 12 needs more than 10 GB
 _PADDING = 1.1  # Poisson's cube, relative to the points'
 _TOLERANCE_CELLS = 2.0  # of the octree, that the surface may lie off a depth map
-_SMALLEST_PART = 0.002  # of a photo, as the nearest camera sees it: smaller components are crumbs
+_SMALLEST_PART = 0.005  # of a photo, as the nearest camera sees it: smaller components are crumbs
 
 
 def build_mesh(
