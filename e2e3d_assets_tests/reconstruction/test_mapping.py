@@ -10,6 +10,7 @@ from e2e3d_assets.reconstruction.errors import BadInput, Cancelled
 from e2e3d_assets.reconstruction.mapping import build_sparse_model, why_not_registered
 from e2e3d_assets.reconstruction.monitor import Figures, Monitor
 from e2e3d_assets.reconstruction.options import SparseModelOptions
+from e2e3d_assets.reconstruction.sparse import initial_pair
 from e2e3d_assets.reconstruction.sparse.building import leave_out_unsure_photos
 from e2e3d_assets.reconstruction.sparse.sparse_document import SparseDocument
 
@@ -62,6 +63,24 @@ def test_small_baseline_is_tried_again_with_lower_thresholds(tmp_path: Path):
     _, document, figures = build(tmp_path, build_model(ring(400, heights=(2.0,))[:4], noise_px=0.02))
     assert figures["photos_registered"] == 4
     assert len(document.attempts) > 1
+
+
+def test_slow_video_begins_with_its_widest_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """COLMAP tried each of 1,613 narrow pairs, and each again at lower thresholds: minutes before the first photo."""
+    monkeypatch.setattr(initial_pair, "_MANY_PAIRS", 20)
+    monkeypatch.setattr(initial_pair, "_LOOKED_AT", 20)
+    _, document, figures = build(tmp_path, build_model(ring(240, heights=(2.0,))[:9]))
+    assert len(document.attempts) == 1
+    assert document.attempts[0].startswith("usual thresholds, begun with the widest of narrow pairs, ")
+    assert figures["photos_registered"] == 9
+
+
+def test_wide_pairs_are_left_to_the_mapper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where its search ends soon, COLMAP also weighs how many points a pair has in common."""
+    monkeypatch.setattr(initial_pair, "_MANY_PAIRS", 20)
+    monkeypatch.setattr(initial_pair, "_LOOKED_AT", 20)
+    _, document, _ = build(tmp_path, build_model(ring(9)))
+    assert document.attempts == ["usual thresholds"]
 
 
 def test_no_model_is_bad_input(tmp_path: Path):

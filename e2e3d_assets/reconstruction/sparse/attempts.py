@@ -6,7 +6,7 @@ structure is in :mod:`~e2e3d_assets.reconstruction.sparse.merging`.
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pycolmap
@@ -17,6 +17,7 @@ from ..native import run_cancellable, thread_count
 from ..options import SparseModelOptions
 from .colmap_database import DATABASE
 from .connectivity import leave_out_loose_pieces
+from .initial_pair import widest_of_narrow
 from .merging import merge_models
 from .zooms import NOT_TOLD_APART, Zooms, give_cameras
 
@@ -32,6 +33,8 @@ class _Thresholds:
     init_angle_deg: float = 16.0
     pose_inliers: int = 30
     pose_inlier_share: float = 0.25
+    init_pair: tuple[int, int] = (-1, -1)
+    """Image ids; COLMAP looks for a pair itself where they are -1."""
 
 
 _ATTEMPTS = (
@@ -40,6 +43,7 @@ _ATTEMPTS = (
     _Thresholds("lowest thresholds", 25, 2.0, 15, 0.15),
 )
 _ADDING = _Thresholds("photos left over, with fewer points", pose_inliers=15, pose_inlier_share=0.12)
+_SURE_OF_ANGLE = 0.7
 _GOOD_ENOUGH = 0.6
 _ONE_THREAD_UP_TO = 300
 
@@ -102,7 +106,7 @@ class Attempts:
             return models, ["global", *joined]
         models: list[pycolmap.Reconstruction] = []
         tried: list[str] = []
-        for thresholds in _ATTEMPTS:
+        for thresholds in self._attempts():
             models = ranked([*self._incremental(thresholds), *models])
             tried.append(thresholds.name)
             if models and models[0].num_reg_images() >= max(MIN_PHOTOS, _GOOD_ENOUGH * matched):
@@ -110,6 +114,16 @@ class Attempts:
         models, joined = self._merged(without_repetition(models))
         models, added = self._with_photos_left_over(models, matched)
         return without_repetition(models), [*tried, *joined, *added]
+
+    def _attempts(self) -> Sequence[_Thresholds]:
+        usual = _ATTEMPTS[0]
+        found = widest_of_narrow(self.database, usual.init_angle_deg, self._options.seed)
+        if found is None:
+            return _ATTEMPTS
+        pair, angle = found
+        name = f"{usual.name}, begun with the widest of narrow pairs, {angle:.1f}°"
+        narrow = replace(usual, name=name, init_pair=pair, init_angle_deg=_SURE_OF_ANGLE * angle)
+        return [narrow, *_ATTEMPTS[1:]]
 
     def with_zooms(self, zooms: Zooms) -> "Attempts":
         """Attempts at the same matches with other cameras."""
@@ -193,6 +207,7 @@ class Attempts:
         options.num_threads = self.threads
         options.random_seed = self._options.seed
         options.constant_cameras = set(self.given_cameras)
+        options.init_image_id1, options.init_image_id2 = thresholds.init_pair
         options.mapper.init_min_num_inliers = thresholds.init_inliers
         options.mapper.init_min_tri_angle = thresholds.init_angle_deg
         options.mapper.abs_pose_min_num_inliers = thresholds.pose_inliers
